@@ -1,0 +1,1 @@
+"""From raw ad logs to a model a bidder can load."""
