@@ -1,0 +1,42 @@
+"""What a piece of work cost: wall seconds, CPU seconds, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+class Meter:
+    """Counts from its creation. Works on a worker process that does one piece of work after another."""
+
+    def __init__(self) -> None:
+        try:
+            _CLEAR.write_text("5")  # Linux: forget the peak so far; elsewhere the peak is the process's own
+        except OSError:
+            pass
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._wall
+
+    @property
+    def cpu_seconds(self) -> float:
+        return time.process_time() - self._cpu
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The largest resident set since the meter began (Linux), or since the process began."""
+        try:
+            for line in _STATUS.read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
