@@ -32,8 +32,11 @@ class ReceiptBook:
             raise StorageError(f"the receipt of {address} is damaged ({error}); remove {_key(address)}.") from error
 
     def has(self, address: str) -> bool:
-        key = _key(address)
-        return any(stored.key == key for stored in self._store.list(key))
+        try:
+            self._store.get(_key(address)).close()
+        except NotFoundError:
+            return False
+        return True
 
     def addresses(self, prefix: str) -> set[str]:
         """Every complete address that starts with `prefix`, from one listing."""

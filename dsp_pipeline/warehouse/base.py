@@ -1,0 +1,89 @@
+"""Rows by table and partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from dsp_pipeline.events.schema import Event
+from dsp_pipeline.receipts import Draft, Receipt
+
+if TYPE_CHECKING:  # both are slow to import, and planning a graph needs neither
+    import pyarrow as pa
+
+    from dsp_pipeline.sql.query import Query
+
+# The column that the platform adds to every table that a query makes: the day of its partition.
+DATE_COLUMN = "date"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the warehouse names it, with what defines it.
+
+    `name` is its name in SQL, `version` the fingerprint of what makes it; together they are its address, so another
+    definition is another table. Event tables have one partition an hour (`2026-11-21T05`, UTC) by their time column,
+    query tables one a day (`2026-11-21`) by the column `date`. `reads` are the tables that a query's names mean.
+    """
+
+    name: str
+    version: str
+    definition: Event | Query
+    reads: Mapping[str, Table] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}_{self.version}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row within a partition."""
+        key = self.definition.key
+        return (key,) if isinstance(key, str) else key
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some partitions of a table: what a name in a query stands for. May be empty; the columns are the same then."""
+
+    table: Table
+    partitions: tuple[str, ...]
+
+
+class Warehouse(Protocol):
+    """Tables that are written one whole partition at a time.
+
+    `load` and `build` leave a receipt as their last act. Before it, readers see the partition as it was; after it, as
+    it is; never a mix. Written twice is the same as written once. When two writers race for a partition that was
+    not there, one wins, and the other gets the winner's receipt back. With `replace` the last writer wins.
+    """
+
+    def load(
+        self, table: Table, partition: str, files: Sequence[BinaryIO], draft: Draft, *, replace: bool = False
+    ) -> Receipt:
+        """Fill a partition of an event table from Parquet files of the event's schema.
+
+        PartitionError if a row's time lies outside the hour; WarehouseError if a file's columns do not fit.
+        """
+
+    def build(
+        self, table: Table, day: date, inputs: Mapping[str, Slice], draft: Draft, *, replace: bool = False
+    ) -> Receipt:
+        """Fill one day of a query table with what its query answers when each name means just the slice in `inputs`.
+
+        WarehouseError if the query fails, or if two rows have the same key.
+        """
+
+    def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows, partition after partition in the given order, in the order of the key within each. Memory is flat.
+
+        NotFoundError if a partition is not complete.
+        """
+
+    def receipts(self, table: Table) -> Mapping[str, Receipt]:
+        """The receipts of all complete partitions, by partition, from one query or listing."""
+
+    def drop(self, table: Table, partition: str) -> None:
+        """Remove a partition, its receipt first. Nothing happens if there is none."""

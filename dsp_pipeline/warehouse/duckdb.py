@@ -1,0 +1,246 @@
+"""The embedded warehouse: a folder of Parquet files, queried by an in-memory DuckDB.
+
+    tables/<table>/<partition>/<attempt>.parquet      the rows
+    receipts/<table>/<partition>.json                 which attempt counts
+
+A `.duckdb` file would lock out the second process; Parquet files do not. A new attempt lies beside the old one until
+its receipt replaces the old receipt, and that is the moment at which readers change over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dsp_pipeline.errors import ConflictError, PartitionError, StorageError, WarehouseError
+from dsp_pipeline.events.arrow import arrow_schema
+from dsp_pipeline.events.schema import Event
+from dsp_pipeline.receipts import Draft, File, Receipt
+from dsp_pipeline.storage.local import LocalFolder
+from dsp_pipeline.storage.receipts import ReceiptBook
+from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    from sqlglot import exp
+
+_DUCKDB_TYPES = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "float": "DOUBLE",
+    "time": "TIMESTAMPTZ",
+    "texts": "VARCHAR[]",
+    "floats": "DOUBLE[]",
+}
+_BATCH_ROWS = 65_536
+
+
+class DuckDBWarehouse:
+    """A Warehouse in a folder. Safe for many processes of one machine; `memory_limit_mb` bounds each query."""
+
+    def __init__(self, root: Path, *, memory_limit_mb: int, threads: int) -> None:
+        self.root = root
+        self._folder = LocalFolder(root)
+        self._book = ReceiptBook(self._folder)
+        self._memory_limit_mb, self._threads = memory_limit_mb, threads
+        self._open: duckdb.DuckDBPyConnection | None = None
+
+    def __repr__(self) -> str:
+        return f"DuckDBWarehouse({str(self.root)!r})"
+
+    def load(
+        self, table: Table, partition: str, files: Sequence[BinaryIO], draft: Draft, *, replace: bool = False
+    ) -> Receipt:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        assert isinstance(table.definition, Event)
+        schema = arrow_schema(table.definition)
+        first = datetime.fromisoformat(f"{partition}:00:00+00:00")
+        aside = self._aside(table, partition)
+        rows = 0
+        try:
+            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+                for file in files:
+                    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
+                        try:
+                            fitted = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                        except (KeyError, pa.ArrowInvalid) as error:
+                            raise WarehouseError(
+                                f"{table.address}/{partition} cannot be loaded: the file does not fit the event "
+                                f"{table.name!r} ({error}); ingest the hour again."
+                            ) from error
+                        _refuse_rows_outside(fitted, table, first)
+                        writer.write_table(fitted)
+                        rows += fitted.num_rows
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return self._commit(table, partition, aside, rows, draft, replace)
+
+    def build(
+        self, table: Table, day: date, inputs: Mapping[str, Slice], draft: Draft, *, replace: bool = False
+    ) -> Receipt:
+        import duckdb
+
+        from dsp_pipeline.sql.translate import to_duckdb
+
+        partition = day.isoformat()
+        select = to_duckdb(self._bound(table, inputs))
+        columns = ", ".join(f'"{column}"' for column in table.key)
+        aside = self._aside(table, partition)
+        connection = self._connection()
+        try:
+            written = connection.execute(
+                f"COPY (SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({select})) TO '{_quoted(aside)}' "
+                "(FORMAT parquet, COMPRESSION zstd)",
+                {"date": day},
+            ).fetchone()
+            twice = connection.execute(
+                f"SELECT {columns}, count(*) FROM read_parquet('{_quoted(aside)}') GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+            ).fetchone()
+        except duckdb.Error as error:
+            aside.unlink(missing_ok=True)
+            raise WarehouseError(f"{table.name} of {partition} cannot be built: {_first_line(error)}") from error
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        if twice:
+            aside.unlink(missing_ok=True)
+            named = ", ".join(f"{name}={value!r}" for name, value in zip(table.key, twice, strict=False))
+            raise WarehouseError(
+                f"{table.name} of {partition} has {twice[-1]} rows with {named}: its key must name one row; "
+                "aggregate, or correct `key:` in the header."
+            )
+        assert written is not None
+        return self._commit(table, partition, aside, written[0], draft, replace)
+
+    def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        names = ", ".join(f'"{column}"' for column in columns)
+        order = ", ".join(f'"{column}"' for column in slice_.table.key)
+        for path in self._paths(slice_):
+            reader = (
+                self._connection()
+                .cursor()
+                .execute(f"SELECT {names} FROM read_parquet('{_quoted(path)}') ORDER BY {order}")
+                .to_arrow_reader(_BATCH_ROWS)
+            )
+            yield from reader
+
+    def receipts(self, table: Table) -> Mapping[str, Receipt]:
+        prefix = f"{table.address}/"
+        return {
+            address[len(prefix) :]: self._book.read(address) for address in sorted(self._book.addresses(prefix))
+        }
+
+    def drop(self, table: Table, partition: str) -> None:
+        address = f"{table.address}/{partition}"
+        self._folder.delete(f"receipts/{address}.json")
+        for stored in list(self._folder.list(f"tables/{address}/")):
+            self._folder.delete(stored.key)
+
+    def _commit(self, table: Table, partition: str, aside: Path, rows: int, draft: Draft, replace: bool) -> Receipt:
+        """Move the file into place, then write the receipt; a loser of the race takes its file back."""
+        key = f"tables/{table.address}/{partition}/{secrets.token_hex(4)}.parquet"
+        target = self.root / key
+        with aside.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        receipt = draft.finish(rows, [File(key, aside.stat().st_size, digest)])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(target)
+        try:
+            self._book.write(receipt, replace=replace)
+        except ConflictError:
+            target.unlink(missing_ok=True)
+            return self._book.read(receipt.address)
+        return receipt
+
+    def _aside(self, table: Table, partition: str) -> Path:
+        folder = self.root / ".aside"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{folder} cannot be written: {error.strerror}; give [dsp] lake a folder that you may write."
+            ) from error
+        return folder / f"{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
+
+    def _paths(self, slice_: Slice) -> list[Path]:
+        paths = []
+        for partition in slice_.partitions:
+            receipt = self._book.read(f"{slice_.table.address}/{partition}")
+            paths.extend(self.root / file.key for file in receipt.files)
+        return paths
+
+    def _bound(self, table: Table, inputs: Mapping[str, Slice]) -> exp.Expression:
+        """The table's query with each name replaced by exactly the partitions of its slice."""
+        from dsp_pipeline.sql.bind import bind
+        from dsp_pipeline.sql.query import Query
+
+        assert isinstance(table.definition, Query)
+        return bind(table.definition.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
+
+    def _relation(self, slice_: Slice) -> exp.Expression:
+        import sqlglot
+
+        paths = self._paths(slice_)
+        if paths:
+            files = ", ".join(f"'{_quoted(path)}'" for path in paths)
+            return sqlglot.parse_one(f"SELECT * FROM read_parquet([{files}])", dialect="duckdb")
+        if isinstance(slice_.table.definition, Event):
+            columns = ", ".join(
+                f"CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS {column.name}"
+                for column in slice_.table.definition.columns
+            )
+            return sqlglot.parse_one(f"SELECT {columns} WHERE FALSE", dialect="duckdb")
+        # No day of this table is there yet: its own query over nothing has the right columns and types.
+        nothing = {name: Slice(read, ()) for name, read in slice_.table.reads.items()}
+        empty = self._bound(slice_.table, nothing).sql(dialect="bigquery")
+        return sqlglot.parse_one(
+            f"SELECT CAST(NULL AS DATE) AS {DATE_COLUMN}, * FROM ({empty}) WHERE FALSE", dialect="bigquery"
+        )
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._open is None:
+            import duckdb
+
+            from dsp_pipeline.sql.translate import prepare
+
+            self._open = duckdb.connect()
+            self._open.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
+            self._open.execute(f"SET threads = {self._threads}")
+            self._open.execute(f"SET temp_directory = '{_quoted(self.root / '.aside')}'")
+            self._open.execute("SET preserve_insertion_order = false")
+            prepare(self._open)
+        return self._open
+
+
+def _refuse_rows_outside(rows: pa.Table, table: Table, first: datetime) -> None:
+    import pyarrow.compute as pc
+
+    assert isinstance(table.definition, Event)
+    if not rows.num_rows:
+        return
+    times = rows.column(table.definition.time)
+    bounds = pc.min_max(times).as_py()
+    for value in (bounds["min"], bounds["max"]):
+        if value is None or not first <= value < first + timedelta(hours=1):
+            raise PartitionError(
+                f"{table.address} has a row of {value} among those of the hour {first:%Y-%m-%dT%H}; "
+                "a partition holds just its own hour: ingest the hour again."
+            )
+
+
+def _quoted(path: Path) -> str:
+    return str(path.resolve()).replace("'", "''")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
