@@ -1,0 +1,81 @@
+"""Where the raw files of an hour lie: a pattern of path parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+_TOKEN = re.compile(r"\{hour:(?P<format>[^}]*)\}|\{(?P<name>[a-z_]+)\}|(?P<star>\*)")
+
+
+@dataclass(frozen=True)
+class PathPattern:
+    """`imp.{hour:%Y%m%d%H}.txt.gz`, `{policy}/{hour:%Y-%m-%dT%H}*.csv`.
+
+    `{hour:…}` is the hour in the source's time zone, written by strftime; `*` is any text without a slash;
+    `{name}` is the same and is kept, so that a field can be made from it.
+    """
+
+    text: str
+    timezone: str
+
+    @property
+    def names(self) -> list[str]:
+        return [match["name"] for match in _TOKEN.finditer(self.text) if match["name"]]
+
+    @property
+    def hourly(self) -> bool:
+        """Whether each hour has files of its own. If not, a file's rows of other hours are passed over in silence."""
+        return "%H" in self.text
+
+    def problem(self) -> str | None:
+        """What is wrong with it, or None."""
+        if self.text.startswith("/") or ".." in self.text.split("/"):
+            return "it must stay below the raw folder"
+        rest = _TOKEN.sub("", self.text)
+        if "{" in rest or "}" in rest:
+            return "the parts in braces are {hour:%Y…} and {lower_case_names}"
+        if len(set(self.names)) != len(self.names):
+            return "a {name} stands twice"
+        return None
+
+    def prefix(self, hour: datetime) -> str:
+        """What the keys of the hour start with; the same for all hours of a day where the pattern allows it."""
+        out, end = "", 0
+        for match in _TOKEN.finditer(self.text):
+            out += self.text[end : match.start()]
+            end = match.end()
+            if match["format"] is None:
+                return out
+            before, hour_of_day, _ = match["format"].partition("%H")
+            out += self._local(hour).strftime(before)
+            if hour_of_day:
+                return out
+        return out + self.text[end:]
+
+    def match(self, hour: datetime, key: str) -> dict[str, str] | None:
+        """The captured parts if the key is a file of the hour, else None."""
+        found = re.fullmatch(self._regex(hour), key)
+        return found.groupdict() if found else None
+
+    def example(self, hour: datetime) -> str:
+        """The pattern with the hour filled in, for messages."""
+        return _TOKEN.sub(
+            lambda match: self._local(hour).strftime(match["format"]) if match["format"] else match[0], self.text
+        )
+
+    def _regex(self, hour: datetime) -> str:
+        out, end = "", 0
+        for match in _TOKEN.finditer(self.text):
+            out += re.escape(self.text[end : match.start()])
+            end = match.end()
+            if match["format"] is not None:
+                out += re.escape(self._local(hour).strftime(match["format"]))
+            else:
+                out += f"(?P<{match['name']}>[^/]*)" if match["name"] else "[^/]*"
+        return out + re.escape(self.text[end:])
+
+    def _local(self, hour: datetime) -> datetime:
+        return hour.astimezone(ZoneInfo(self.timezone))
