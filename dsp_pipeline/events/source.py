@@ -5,7 +5,7 @@
     compression: gzip | zstd | none
     timezone: Asia/Shanghai           of times that carry no zone, and of {hour}
     nulls: ["null", ""]               words that mean absent; JSON null always does
-    columns: [a, b, …]                csv and tsv without a header line
+    columns: [a, b, …]                csv and tsv without a header line; a header without a word is column_<place>
     events:
       click:
         path: "clk.{hour:%Y%m%d%H}.txt.gz"        see PathPattern
@@ -21,7 +21,7 @@
           placement_width: {from: size, match: '(\\d+)x'}
           currency: {value: CNY}
           policy: {from: path.policy}             a {policy} of the path
-          click_id: {format: "{path.policy}-{row}"}   put together from fields
+          click_id: {format: "{path.policy}-{id}"}   put together from fields
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ FORMATS, COMPRESSIONS = ("json", "csv", "tsv"), ("gzip", "zstd", "none")
 _RULE_KEYS = ("from", "time", "times", "split", "each", "match", "value", "format")
 _REFERENCE = re.compile(r"[^\s{}]+")
 _IN_FORMAT = re.compile(r"\{([^{}]+)\}")
-ROW = "row"  # in `format:`, the number of the line in its file, header not counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Rule:
     def origins(self) -> list[str]:
         """The raw fields that it reads."""
         if self.template is not None:
-            return [name for name in _IN_FORMAT.findall(self.template) if name != ROW]
+            return [name for name in _IN_FORMAT.findall(self.template)]
         return [self.origin] if self.origin is not None else []
 
 

@@ -1,0 +1,188 @@
+"""One hour of one event: raw lines in, typed Parquet and a quarantine file out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dsp_pipeline.errors import TooManyRejectsError
+from dsp_pipeline.events.arrow import arrow_schema
+from dsp_pipeline.events.lines import LineReader, RawFile, Reject
+from dsp_pipeline.events.mapping import mapping_query
+from dsp_pipeline.events.source import EventLayout, Source
+
+_BATCH_ROWS = 65_536
+_KEYS_IN_MEMORY = 500_000  # up to here counting them in memory is cheaper than planning a query
+
+
+@dataclass
+class Decoded:
+    """What came of an hour. `rows` + rejected lines + `duplicates` is the number of lines that belong to it.
+
+    `events` is Parquet of the event's schema, one row a key; `quarantine` is gzip JSON lines of
+    {file, line_number, reason, line}, None when nothing was rejected.
+    """
+
+    events: Path
+    quarantine: Path | None = None
+    rows: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    first_reject: Reject | None = None
+
+    @property
+    def rejected_share(self) -> float:
+        rejected = self.rejected.total()
+        return rejected / (rejected + self.rows + self.duplicates) if rejected else 0.0
+
+    def refuse_above(self, share: float) -> None:
+        """TooManyRejectsError if more than this share (0 to 1) of the lines was rejected."""
+        if self.rejected_share > share and self.first_reject:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.rejected.most_common())
+            first = self.first_reject
+            raise TooManyRejectsError(
+                f"{self.rejected.total()} of {self.rejected.total() + self.rows + self.duplicates} lines were rejected "
+                f"({reasons}), more than the {share:.0%} allowed; the first is {first.file}:{first.number} "
+                f"({first.reason}): {first.line[:120]!r}"
+            )
+
+
+class Decoder:
+    """Decodes hours of one source, one after the other, on one connection.
+
+    Good lines are kept whatever the others are; of lines with the same key the first is kept. Memory does not grow
+    with the hour: lines are streamed, and the search for doubled keys spills to `scratch` above `memory_limit_mb`.
+    """
+
+    def __init__(self, source: Source, *, memory_limit_mb: int, threads: int) -> None:
+        self.source = source
+        self._connection = duckdb.connect()
+        self._connection.execute(f"SET TimeZone = '{source.timezone}'")
+        self._connection.execute(f"SET memory_limit = '{memory_limit_mb}MB'")
+        self._connection.execute(f"SET threads = {threads}")
+
+    def decode(self, event: str, hour: datetime, files: Sequence[RawFile], scratch: Path) -> Decoded:
+        """Write `events.parquet` and `rejected.jsonl.gz` into `scratch`. `hour` is UTC.
+
+        TruncatedFileError if a file is cut off; SourceError if a file lacks a column that the source names.
+        """
+        layout = self.source.layout(event)
+        self._connection.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
+        decoded = Decoded(events=scratch / "events.parquet")
+        with ExitStack() as open_files:
+            quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files)
+            writer = open_files.enter_context(
+                pq.ParquetWriter(decoded.events, arrow_schema(layout.event), compression="zstd")
+            )
+            reader = LineReader(self.source.format, self.source.compression, quarantine.add)
+            for header, group in self._by_header(reader, files):
+                for batch in self._mapped(reader, layout, hour, header, group):
+                    good = batch.filter(pc.is_null(batch.column("reason")))
+                    decoded.rows += good.num_rows
+                    writer.write_table(pa.Table.from_batches([good]).select(writer.schema.names).cast(writer.schema))
+                    quarantine.add_rejected(batch)
+        self._drop_duplicates(layout, decoded)
+        return decoded
+
+    def _by_header(
+        self, reader: LineReader, files: Sequence[RawFile]
+    ) -> Iterator[tuple[tuple[str, ...] | None, list[RawFile]]]:
+        """Files of the same columns together; one group unless the files carry headers that differ."""
+        if self.source.format == "json" or self.source.columns is not None:
+            if files:
+                yield self.source.columns, list(files)
+            return
+        groups: dict[tuple[str, ...], list[RawFile]] = {}
+        for file in files:
+            header = reader.header(file)
+            if header is not None:
+                groups.setdefault(header, []).append(file)
+        yield from groups.items()
+
+    def _mapped(
+        self,
+        reader: LineReader,
+        layout: EventLayout,
+        hour: datetime,
+        header: tuple[str, ...] | None,
+        files: Sequence[RawFile],
+    ) -> Iterator[pa.RecordBatch]:
+        has_header = self.source.format != "json" and self.source.columns is None
+        names = [f"path.{name}" for name in sorted(layout.path.names)]
+        schema = pa.schema(
+            [("file", pa.string()), ("number", pa.int64()), ("line", pa.string()), ("record", pa.string())]
+            + [(name, pa.string()) for name in names]
+        )
+        batches = (batch for file in files for batch in reader.batches(file, skip_header=has_header))
+        query = mapping_query(self.source, layout, hour, header)
+        self._connection.register("lines", pa.RecordBatchReader.from_batches(schema, batches))
+        try:
+            yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+        finally:
+            self._connection.unregister("lines")
+
+    def _drop_duplicates(self, layout: EventLayout, decoded: Decoded) -> None:
+        """Rewrite the file without later rows of a key that stands twice; usually there is nothing to do."""
+        key = layout.event.key
+        if decoded.rows <= _KEYS_IN_MEMORY:
+            keys = pq.read_table(decoded.events, columns=[key]).column(key)
+            if pc.count_distinct(keys).as_py() == decoded.rows:
+                return
+        path = str(decoded.events).replace("'", "''")
+        rows = f"read_parquet('{path}', file_row_number = true)"
+        twice = self._connection.sql(
+            f"SELECT {key}, min(file_row_number) AS kept FROM {rows} GROUP BY {key} HAVING count(*) > 1"
+        ).to_arrow_table()
+        if not twice.num_rows:
+            return
+        self._connection.register("twice", twice)
+        aside = decoded.events.with_suffix(".once.parquet")
+        try:
+            schema = arrow_schema(layout.event)
+            once = self._connection.sql(
+                f"SELECT {', '.join(f'a.{name}' for name in schema.names)} FROM {rows} a "
+                f"LEFT JOIN twice b ON a.{key} = b.{key} WHERE b.kept IS NULL OR a.file_row_number = b.kept "
+                "ORDER BY a.file_row_number"
+            ).to_arrow_reader(_BATCH_ROWS)
+            kept = 0
+            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+                for batch in once:
+                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                    kept += batch.num_rows
+        finally:
+            self._connection.unregister("twice")
+        aside.replace(decoded.events)
+        decoded.duplicates, decoded.rows = decoded.rows - kept, kept
+
+
+class _Quarantine:
+    """The file of rejected lines; made when the first one comes."""
+
+    def __init__(self, path: Path, decoded: Decoded, open_files: ExitStack) -> None:
+        self._path, self._decoded, self._open_files = path, decoded, open_files
+        self._out: IO[str] | None = None
+
+    def add_rejected(self, batch: pa.RecordBatch) -> None:
+        bad = batch.filter(pc.is_valid(batch.column("reason"))).select(["file", "number", "reason", "line"])
+        for row in bad.to_pylist():
+            self.add(Reject(**row))
+
+    def add(self, reject: Reject) -> None:
+        if self._out is None:
+            self._out = self._open_files.enter_context(gzip.open(self._path, "wt", encoding="utf-8"))
+            self._decoded.quarantine, self._decoded.first_reject = self._path, reject
+        self._decoded.rejected[reject.reason] += 1
+        row = {"file": reject.file, "line_number": reject.number, "reason": reject.reason, "line": reject.line}
+        self._out.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,242 @@
+"""A source's rules as one DuckDB query over raw lines.
+
+The query answers every line with its columns and a `reason`: null for a good line, else why it is rejected. Each
+column is made in three steps: the raw text (null if absent), the typed value (null if the text has another type),
+and the verdict (a text that gave no value is a `wrong_type`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from dsp_pipeline.errors import SourceError
+from dsp_pipeline.events.lines import SEPARATOR
+from dsp_pipeline.events.schema import FLOAT, FLOATS, INTEGER, TEXT, TEXTS, TIME
+from dsp_pipeline.events.source import EventLayout, Rule, Source
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_IN_FORMAT = re.compile(r"\{([^{}]+)\}")
+
+
+def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: Sequence[str] | None) -> str:
+    """The query over the relation `lines` (see LineReader.batches). `header` is None for JSON lines.
+
+    SourceError if a rule names a column that the header lacks.
+    """
+    reader = _Json(source, layout) if header is None else _Columns(source, layout, header)
+    event, rules = layout.event, layout.rules
+    raw = ", ".join(f"{reader.raw(rule)} AS r{place}" for place, rule in enumerate(rules))
+    typed = ", ".join(f"{_typed(rule, f'r{place}')} AS t{place}" for place, rule in enumerate(rules))
+    verdicts = ["WHEN malformed THEN 'malformed'"]
+    for place, rule in enumerate(rules):
+        verdicts.append(f"WHEN r{place} IS NOT NULL AND t{place} IS NULL THEN 'wrong_type:{rule.column.name}'")
+    for place, rule in enumerate(rules):
+        if rule.column.name in {event.key, event.time} | event.required:
+            verdicts.append(f"WHEN r{place} IS NULL THEN 'missing:{rule.column.name}'")
+    time = next(f"t{place}" for place, rule in enumerate(rules) if rule.column.name == event.time)
+    outside = (
+        f"({time} < TIMESTAMPTZ '{hour:%Y-%m-%d %H}:00:00+00'"
+        f" OR {time} >= TIMESTAMPTZ '{hour + timedelta(hours=1):%Y-%m-%d %H}:00:00+00')"
+    )
+    if layout.path.hourly:
+        verdicts.append(f"WHEN {outside} THEN 'outside_hour'")
+        other_hours = "FALSE"
+    else:
+        other_hours = f"NOT malformed AND coalesce({outside}, FALSE)"
+    made = {rule.column.name: f"t{place}" for place, rule in enumerate(rules)}
+    columns = ", ".join(
+        f"{made.get(column.name, f'NULL::{_TYPES[column.type]}')} AS {column.name}" for column in event.columns
+    )
+    return f"""
+        WITH apart AS (SELECT *, {reader.apart()} AS r FROM lines),
+        raw AS (SELECT file, number, line, coalesce({reader.malformed()}, TRUE) AS malformed, {raw}
+                FROM apart WHERE {reader.belongs()}),
+        typed AS (SELECT file, number, line, malformed, {", ".join(f"r{n}" for n in range(len(rules)))}, {typed} FROM raw)
+        SELECT file, number, line, CASE {" ".join(verdicts)} END AS reason, {columns}
+        FROM typed WHERE NOT ({other_hours})"""
+
+
+_TYPES = {
+    TEXT: "VARCHAR",
+    INTEGER: "BIGINT",
+    FLOAT: "DOUBLE",
+    TIME: "TIMESTAMPTZ",
+    TEXTS: "VARCHAR[]",
+    FLOATS: "DOUBLE[]",
+}
+
+
+class _Json:
+    """JSON lines: one pass takes all fields out of a line as text, lists as JSON."""
+
+    def __init__(self, source: Source, layout: EventLayout) -> None:
+        self._source, self._layout = source, layout
+        self._structure: Any = {}
+        for rule in layout.rules:
+            for origin in rule.origins:
+                if not origin.startswith("path."):
+                    self._plan(origin, "JSON" if rule.column.type in (TEXTS, FLOATS) and not rule.split else "VARCHAR")
+        for origin in layout.where:
+            self._plan(origin, "VARCHAR")
+
+    def apart(self) -> str:
+        return f"json_transform(CASE WHEN json_valid(record) THEN record END, {_text(json.dumps(self._structure))})"
+
+    def malformed(self) -> str:
+        return "r IS NULL OR json_type(record) <> 'OBJECT'"
+
+    def belongs(self) -> str:
+        tests = [f"({self._value(origin)} IS NULL OR {self._value(origin)} = {_text(value)})" for origin, value in self._layout.where.items()]
+        return " AND ".join(tests) or "TRUE"
+
+    def raw(self, rule: Rule) -> str:
+        if rule.column.type in (TEXTS, FLOATS) and rule.origin and not rule.split and not rule.origin.startswith("path."):
+            value = self._value(rule.origin)
+            return f"CASE WHEN json_type({value}) <> 'NULL' THEN {value} END"
+        return _raw(rule, self._text_value)
+
+    def _text_value(self, origin: str) -> str:
+        value = self._value(origin)
+        # An object or list where text is wanted arrives as its JSON text: look twice at what begins like one.
+        return (
+            f"CASE WHEN left({value}, 1) IN ('{{', '[') AND json_type(record, {_text(_json_path(origin))}) IN "
+            f"('OBJECT', 'ARRAY') THEN chr(0) WHEN {_absent(value, self._source.nulls)} THEN NULL ELSE {value} END"
+        )
+
+    def _value(self, origin: str) -> str:
+        out = "r"
+        for name, index in _STEP.findall(origin):
+            out += f"[{int(index) + 1}]" if index else f".{_name(name)}"
+        return out
+
+    def _plan(self, origin: str, leaf: str) -> None:
+        """Add the field to the structure that json_transform takes out: {"a": {"b": "VARCHAR"}, "c": ["JSON"]}."""
+        steps: list[str | int] = [int(index) if index else name for name, index in _STEP.findall(origin)]
+        place = self._structure
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
+            fresh: Any = leaf if following is None else [] if isinstance(following, int) else {}
+            if isinstance(step, int):
+                if not place:
+                    place.append(fresh)
+                step = 0
+            elif step not in place:
+                place[step] = fresh
+            if following is not None and not isinstance(place[step], type(fresh)):
+                raise SourceError(self._source.file, None, f"{origin!r} is taken both whole and by its parts; choose one.")
+            place = place[step]
+
+
+class _Columns:
+    """CSV and TSV: a record is split, and must have as many fields as there are columns."""
+
+    def __init__(self, source: Source, layout: EventLayout, header: Sequence[str]) -> None:
+        self._source, self._layout, self._header = source, layout, list(header)
+
+    def apart(self) -> str:
+        separator = "\t" if self._source.format == "tsv" else SEPARATOR
+        fields = f"string_split(record, chr({ord(separator)}))"
+        if self._source.nulls:  # here once, for all fields: a nullif around each would double the plan with each word
+            fields = f"list_transform({fields}, lambda x: CASE WHEN {_absent('x', self._source.nulls)} THEN NULL ELSE x END)"
+        return fields
+
+    def malformed(self) -> str:
+        return f"len(r) <> {len(self._header)}"
+
+    def belongs(self) -> str:
+        tests = [f"(len(r) <> {len(self._header)} OR {self._value(origin)} = {_text(value)})" for origin, value in self._layout.where.items()]
+        return " AND ".join(tests) or "TRUE"
+
+    def raw(self, rule: Rule) -> str:
+        if rule.origin and rule.origin.endswith("*"):
+            stem = rule.origin[:-1]
+            several = [self._value(name) for name in self._header if name.startswith(stem)]
+            return f"CASE WHEN NOT malformed THEN [{', '.join(several)}] END" if several else "NULL::VARCHAR[]"
+        return _raw(rule, self._value)
+
+    def _value(self, origin: str) -> str:
+        if origin not in self._header:
+            raise SourceError(
+                self._source.file, None, f"a file has no column {origin!r}; it has {', '.join(self._header[:20])}."
+            )
+        return f"r[{self._header.index(origin) + 1}]"
+
+
+def _absent(value: str, nulls: Sequence[str]) -> str:
+    return f"{value} IN ({', '.join(_text(word) for word in nulls)})" if nulls else "FALSE"
+
+
+def _raw(rule: Rule, value: Any) -> str:
+    """The raw text of a rule that makes one value."""
+    if rule.value is not None:
+        return f"CASE WHEN NOT malformed THEN {_text(rule.value)} END"
+
+    def take(origin: str) -> str:
+        return f'"{origin}"' if origin.startswith("path.") else str(value(origin))
+
+    if rule.template is not None:
+        parts, end = [], 0
+        for found in _IN_FORMAT.finditer(rule.template):
+            parts += [_text(rule.template[end : found.start()]), take(found[1])]
+            end = found.end()
+        return " || ".join([*parts, _text(rule.template[end:])])
+    assert rule.origin is not None
+    return take(rule.origin)
+
+
+def _typed(rule: Rule, raw: str) -> str:
+    """The typed value of a raw text, null where it does not have the type."""
+    if rule.match is not None:
+        raw = f"nullif(regexp_extract({raw}, {_text(rule.match)}, 1), '')"
+    kind = rule.column.type
+    if kind == TEXT:
+        return f"CASE WHEN {raw} <> chr(0) THEN {raw} END"
+    if kind == TIME:
+        return _time(str(rule.time), raw)
+    if kind == INTEGER:
+        exact = f"TRY_CAST({raw} AS DECIMAL(38, 9))"
+        if rule.times is not None:
+            return f"TRY_CAST(round(TRY({exact} * {rule.times})) AS BIGINT)"
+        whole = f"CASE WHEN {exact} = trunc({exact}) THEN TRY_CAST({exact} AS BIGINT) END"
+        return f"CASE WHEN contains({raw}, '.') THEN {whole} ELSE TRY_CAST({raw} AS BIGINT) END"
+    if kind == FLOAT:
+        number = f"TRY_CAST({raw} AS DOUBLE)" + (f" * {rule.times}" if rule.times is not None else "")
+        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    texts = raw
+    if rule.split is not None:
+        texts = f"string_split({raw}, {_text(rule.split)})"
+    elif rule.origin and not rule.origin.endswith("*"):
+        items = f"CASE WHEN json_type({raw}) = 'ARRAY' THEN json_extract({raw}, '$[*]') END"
+        texts = f"json_extract_string({raw}, '$[*]')"
+        if rule.each is not None:
+            single = "json_extract_string(x, '$')" if rule.each == 0 else "NULL"
+            texts = (
+                f"list_transform({items}, lambda x: CASE WHEN json_type(x) = 'ARRAY' "
+                f"THEN json_extract_string(x, '$[{rule.each}]') ELSE {single} END)"
+            )
+        texts = f"CASE WHEN json_type({raw}) = 'ARRAY' THEN {texts} END"
+    return texts if kind == TEXTS else f"TRY_CAST({texts} AS DOUBLE[])"
+
+
+def _time(written: str, raw: str) -> str:
+    if written == "iso":
+        return f"TRY_CAST({raw} AS TIMESTAMPTZ)"  # without a zone of its own it is in the connection's, the source's
+    if written in ("epoch_s", "epoch_ms", "epoch_us"):
+        micros = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}[written]
+        return f"TRY(make_timestamptz(TRY_CAST(TRY_CAST({raw} AS DECIMAL(38, 9)) * {micros} AS BIGINT)))"
+    return f"TRY_CAST(try_strptime({raw}, {_text(written)}) AS TIMESTAMPTZ)"
+
+
+def _json_path(origin: str) -> str:
+    return "$" + "".join(f"[{index}]" if index else f'."{name}"' for name, index in _STEP.findall(origin))
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
