@@ -1,0 +1,196 @@
+"""Settings → the parts that a run works with. The only place that knows which mode it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsp_pipeline.errors import NotReadyError, SettingsError
+from dsp_pipeline.events.schema import EVENTS
+from dsp_pipeline.events.source import Source, load_source
+from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.settings import Settings
+from dsp_pipeline.sql.catalog import Catalog
+from dsp_pipeline.storage.base import ObjectStore, Stored
+from dsp_pipeline.storage.local import LocalFolder
+from dsp_pipeline.storage.outputs import Outputs
+from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
+from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
+
+if TYPE_CHECKING:
+    from dsp_pipeline.events.decode import Decoder
+    from dsp_pipeline.events.lines import RawFile
+
+PACKAGE = Path(__file__).parent
+HOURS = tuple(range(24))
+
+
+class Platform:
+    """What tasks work with: the raw logs, the store, the warehouse, and the names that lead through them.
+
+    The parts that are slow to make are made when they are first used, so planning a graph is cheap and a worker
+    process forked from the planner opens its own.
+    """
+
+    def __init__(self, settings: Settings, package: Path = PACKAGE) -> None:
+        if settings.mode != "local":
+            raise SettingsError(f"[dsp] mode is {settings.mode!r}; it is: local.")
+        self.settings = settings
+        self.package = package
+        self.raw: ObjectStore = LocalFolder(settings.raw)
+        self.store: ObjectStore = LocalFolder(settings.lake)
+        self.warehouse: Warehouse = DuckDBWarehouse(
+            settings.lake / "warehouse", memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
+        )
+        self.outputs = Outputs(self.store)
+        self.catalog = Catalog(package / "features")
+        self._tables: dict[str, Table] = {}
+
+    def __str__(self) -> str:
+        s = self.settings
+        return (
+            f"mode={s.mode} environment={s.environment} lake={s.lake} raw={s.raw} source={s.source} "
+            f"first_date={s.first_date} revision={s.revision[:12] or 'unknown'}"
+        )
+
+    @cached_property
+    def source(self) -> Source:
+        return load_source(self.package / "events" / "sources", self.settings.source)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        from dsp_pipeline.events.decode import Decoder
+
+        return Decoder(self.source, memory_limit_mb=self.settings.memory_limit_mb, threads=self.settings.threads)
+
+    def table(self, name: str) -> Table:
+        """The table that a name in SQL means. UnknownNameError, or SqlError if its file is wrong."""
+        if name not in self._tables:
+            if name in EVENTS:
+                self._tables[name] = Table(name, self.source.version(name), EVENTS[name])
+            else:
+                query = self.catalog.query(name)
+                versions = {event: self.source.version(event) for event in self.source.events}
+                self._tables[name] = Table(
+                    name,
+                    self.catalog.version(name, versions),
+                    query,
+                    {read.table: self.table(read.table) for read in query.reads},
+                )
+        return self._tables[name]
+
+    def slices(self, table: Table, day: date) -> dict[str, Slice]:
+        """What each name in the table's query stands for when its day is built, cut at the first day of logs."""
+        from dsp_pipeline.sql.query import Query
+
+        assert isinstance(table.definition, Query)
+        slices = {}
+        for read in table.definition.reads:
+            days = self.days(day + timedelta(days=read.first), day + timedelta(days=read.last))
+            source = table.reads[read.table]
+            slices[read.table] = Slice(source, tuple(p for one in days for p in self.partitions(source, one)))
+        return slices
+
+    def days(self, first: date, last: date) -> list[date]:
+        """The days from first to last, both included, without those before there were logs."""
+        first = max(first, self.settings.first_date)
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+    def partitions(self, table: Table, day: date) -> list[str]:
+        """The partitions of one day."""
+        if table.name in EVENTS:
+            return [f"{day.isoformat()}T{hour:02}" for hour in HOURS]
+        return [day.isoformat()]
+
+    def receipts(self, slice_: Slice) -> list[Receipt]:
+        """The receipts of the partitions, in their order. NotReadyError if one is not complete."""
+        complete = self.warehouse.receipts(slice_.table)
+        missing = [partition for partition in slice_.partitions if partition not in complete]
+        if missing:
+            raise NotReadyError(
+                f"{slice_.table.name} is not there yet for {', '.join(missing[:3])}{' …' if missing[3:] else ''} "
+                f"({len(missing)} of {len(slice_.partitions)} partitions); run what loads it first."
+            )
+        return [complete[partition] for partition in slice_.partitions]
+
+    def raw_files(self, event: str, hour: datetime) -> list[tuple[Stored, RawFile]]:
+        """The raw files of the hour as they lie there now, in the order of their names."""
+        from dsp_pipeline.events.lines import RawFile
+
+        path = self.source.layout(event).path
+        found = []
+        for stored in self.raw.list(path.prefix(hour)):
+            captures = path.match(hour, stored.key)
+            if captures is not None:
+                key = stored.key
+                found.append((stored, RawFile(key, lambda key=key: self.raw.get(key), captures)))  # type: ignore[misc]
+        return found
+
+    def lineage(self, receipt: Receipt) -> dict[str, Any]:
+        """Everything upstream of an output: receipt by address, down to the raw files that ingests name as inputs."""
+        import json
+
+        tables = {table.address: table for table in self._tables.values()}
+        held: dict[str, Mapping[str, Receipt]] = {}
+        found: dict[str, Any] = {}
+        ahead: list[Input] = list(receipt.inputs)
+        while ahead:
+            name = ahead.pop().name
+            stem, _, partition = name.rpartition("/")
+            if name in found:
+                continue
+            if stem in tables:
+                if stem not in held:
+                    held[stem] = self.warehouse.receipts(tables[stem])
+                upstream = held[stem][partition]
+            elif stem.startswith(("ingest/", "train/")):
+                upstream = self.outputs.receipts.read(name)
+            else:
+                continue  # a raw file: named with its tag in the receipt that read it
+            found[name] = json.loads(upstream.to_json())
+            ahead.extend(upstream.inputs)
+        return dict(sorted(found.items()))
+
+    def draft(self, address: str, version: str, inputs: Sequence[Input]) -> Draft:
+        return Draft(address, version, inputs, self.settings.revision)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for one task's work, removed afterwards; those of processes that were killed are removed first."""
+        root = self.settings.lake / ".scratch"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(root)
+            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
+        except OSError as error:
+            raise SettingsError(
+                f"{root} cannot be written: {error.strerror}; give [dsp] lake a folder that you may write."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(root: Path) -> None:
+    for folder in root.iterdir():
+        owner = folder.name.partition("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,64 @@
+"""Outputs that are files in the store: the files first, the receipt last.
+
+    outputs/<address>/<attempt>/<name>      the files
+    receipts/<address>.json                 which attempt counts
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dsp_pipeline.errors import ConflictError, NotFoundError
+from dsp_pipeline.receipts import Draft, File, Receipt
+from dsp_pipeline.storage.base import ObjectStore
+from dsp_pipeline.storage.receipts import ReceiptBook
+
+
+class Outputs:
+    """Keeps an output's files together under its address."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.receipts = ReceiptBook(store)
+
+    def keep(
+        self,
+        draft: Draft,
+        files: Mapping[str, Path],
+        rows: int,
+        *,
+        rejected: Mapping[str, int] | None = None,
+        duplicates: int = 0,
+        details: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> Receipt:
+        """Store the files (by their names in the output) and then the receipt.
+
+        If another writer was first, its receipt comes back and these files are taken away again.
+        """
+        attempt = f"outputs/{draft.address}/{secrets.token_hex(4)}"
+        kept = []
+        for name, path in files.items():
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._store.put(f"{attempt}/{name}", path)
+            kept.append(File(f"{attempt}/{name}", path.stat().st_size, digest))
+        receipt = draft.finish(rows, kept, rejected=rejected, duplicates=duplicates, details=details)
+        try:
+            self.receipts.write(receipt, replace=replace)
+        except ConflictError:
+            for file in kept:
+                self._store.delete(file.key)
+            return self.receipts.read(draft.address)
+        return receipt
+
+    def open(self, receipt: Receipt, name: str) -> BinaryIO:
+        """A stream over one file of the output. NotFoundError if it has no file of this name."""
+        for file in receipt.files:
+            if file.key.rpartition("/")[2] == name:
+                return self._store.get(file.key)
+        raise NotFoundError(f"{receipt.address} has no file {name!r}.")
