@@ -30,8 +30,8 @@ BID_SIGMA = 0.2  # of the log of the bid: budget pacing
 HIGHEST_FEN = 9_999  # per thousand impressions: our own limit
 
 # The bidder's model by arm: it sees a share of the true effect, and errs. The challenger's is better.
-MODEL_SLOPE = np.array([0.7, 0.85])
-MODEL_NOISE = np.array([0.4, 0.2])
+MODEL_SLOPE = np.array([0.6, 0.75])
+MODEL_NOISE = np.array([0.7, 0.45])
 
 
 @dataclass(frozen=True)
