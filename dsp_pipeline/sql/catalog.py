@@ -1,0 +1,105 @@
+"""All feature tables of a folder: one `.sql` file is one table, found by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsp_pipeline.errors import SqlError, UnknownNameError
+from dsp_pipeline.events.schema import EVENTS
+from dsp_pipeline.sql.fingerprint import fingerprint, normalised
+
+if TYPE_CHECKING:
+    from dsp_pipeline.sql.query import Query
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Catalog:
+    """The tables that `features` defines. Files are read once, when first asked for; later changes are not seen."""
+
+    def __init__(self, features: Path) -> None:
+        self.features = features
+        self._paths: dict[str, Path] | None = None
+        self._queries: dict[str, Query] = {}
+        self._versions: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+
+    def tables(self) -> list[str]:
+        """The names of all tables, sorted. Raises SqlError for a file name that cannot be a table's name."""
+        return list(self._found())
+
+    def query(self, table: str) -> Query:
+        """The checked query of `table`. Raises UnknownNameError, or SqlError when the file is wrong."""
+        found = self._found()
+        if table not in found:
+            raise UnknownNameError("table", table, [*found, *EVENTS])
+        if table not in self._queries:
+            # sqlglot takes a tenth of a second to import; `--help` and listings need not wait for it.
+            from dsp_pipeline.sql.query import read_query
+
+            self._queries[table] = read_query(found[table])
+        return self._queries[table]
+
+    def check(self) -> None:
+        """Every file is right, every read is an event or a table, and no table feeds itself; or SqlError."""
+        for table in self.tables():
+            self._check(table, ())
+
+    def version(self, table: str, event_versions: Mapping[str, str]) -> str:
+        """The fingerprint of `table`'s query and of the versions of all that it reads, however far upstream.
+
+        `event_versions` names the version of each event that is read. Raises SqlError for a cycle and
+        UnknownNameError for an event that has no version.
+        """
+        self._check(table, ())
+        return self._version(table, event_versions, tuple(sorted(event_versions.items())))
+
+    def _found(self) -> dict[str, Path]:
+        if self._paths is None:
+            paths = {}
+            for path in sorted(self.features.glob("*.sql")):
+                if not _NAME.fullmatch(path.stem):
+                    problem = f"{path.stem!r} cannot be a table's name; use lower-case letters, digits and _"
+                    raise SqlError(path, None, problem)
+                if path.stem in EVENTS:
+                    raise SqlError(path, None, f"{path.stem} is already an event; give the table another name")
+                paths[path.stem] = path
+            self._paths = paths
+        return self._paths
+
+    def _check(self, table: str, above: tuple[str, ...]) -> None:
+        query = self.query(table)
+        if table in above:
+            cycle = " → ".join([*above[above.index(table) :], table])
+            raise SqlError(
+                query.path, None, f"tables that read each other can never be built: {cycle}; break the cycle"
+            )
+        for read in query.reads:
+            if read.table in EVENTS:
+                continue
+            if read.table not in self._found():
+                near = UnknownNameError("table", read.table, [*self._found(), *EVENTS])
+                raise SqlError(query.path, self._reads_line(query), f"`reads:` names an {near}")
+            self._check(read.table, (*above, table))
+
+    @staticmethod
+    def _reads_line(query: Query) -> int:
+        from dsp_pipeline.sql.header import read_header
+
+        return read_header(query.path, query.text).reads_line
+
+    def _version(self, table: str, events: Mapping[str, str], key: tuple[tuple[str, str], ...]) -> str:
+        if (table, key) not in self._versions:
+            query = self.query(table)
+            parts = [normalised(query)]
+            for name in sorted(read.table for read in query.reads):
+                if name not in EVENTS:
+                    parts += [name, self._version(name, events, key)]
+                elif name in events:
+                    parts += [name, events[name]]
+                else:
+                    raise UnknownNameError("event version", name, events)
+            self._versions[table, key] = fingerprint(*parts)
+        return self._versions[table, key]

@@ -1,0 +1,38 @@
+"""A version is the content: short names for "what made this"."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dsp_pipeline.sql.query import Query
+
+LENGTH = 12
+
+
+def fingerprint(*parts: str) -> str:
+    """12 hex digits of SHA-256. Each part counts with its length: ("ab", "c") is not ("a", "bc")."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()[:LENGTH]
+
+
+def normalised(query: Query) -> str:
+    """What `query` means, as text: comments, layout, keyword case, doubled parentheses and the grain do not count.
+
+    The tree, the windows of `reads:` and the `key:` do. The order of `reads:` does not.
+    """
+    from sqlglot import exp
+
+    tree = query.tree.copy()
+    for paren in list(tree.find_all(exp.Paren)):
+        # `((x))` and `(column)` mean x; other parentheses may carry precedence and stay.
+        if isinstance(paren.this, (exp.Paren, exp.Column, exp.Literal)):
+            paren.replace(paren.this)
+    reads = [f"{read.table}[{read.first},{read.last}]" for read in sorted(query.reads, key=lambda read: read.table)]
+    sql = tree.sql(dialect="bigquery", comments=False, normalize_functions="upper")
+    return "\n".join([f"reads {' '.join(reads)}", f"key {' '.join(query.key)}", sql])
