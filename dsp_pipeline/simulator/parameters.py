@@ -16,6 +16,8 @@ EVENT_NAMES: tuple[str, ...] = tuple(EVENTS)  # bid, win, impression, click, con
 # change that alters a byte of a log.
 LAYOUT = 1
 
+MOST_IMPRESSIONS = 500_000_000  # a day; identifiers have room for no more bids in an hour
+
 
 @dataclass(frozen=True)
 class Faults:
@@ -80,6 +82,8 @@ class Simulation:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingsError(f"{name} is {value!r}: give a whole number of at least {least}.")
+        if self.impressions_per_day > MOST_IMPRESSIONS:
+            raise SettingsError(f"impressions_per_day is {self.impressions_per_day}: give at most {MOST_IMPRESSIONS}.")
         if not isinstance(self.first, date) or isinstance(self.first, datetime) or not 1970 <= self.first.year <= 2200:
             raise SettingsError(f"first is {self.first!r}: give a date from 1970 to 2200.")
         if not self.events:
