@@ -77,7 +77,7 @@ class Platform:
                 self._tables[name] = Table(name, self.source.version(name), EVENTS[name])
             else:
                 query = self.catalog.query(name)
-                versions = {event: self.source.version(event) for event in self.source.events}
+                versions = {event: self.table(event).version for event in self.source.events}
                 self._tables[name] = Table(
                     name,
                     self.catalog.version(name, versions),

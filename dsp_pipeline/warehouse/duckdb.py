@@ -127,7 +127,7 @@ class DuckDBWarehouse:
             reader = (
                 self._connection()
                 .cursor()
-                .execute(f"SELECT {names} FROM read_parquet('{_quoted(path)}') ORDER BY {order}")
+                .sql(f"SELECT {names} FROM read_parquet('{_quoted(path)}') ORDER BY {order}")
                 .to_arrow_reader(_BATCH_ROWS)
             )
             yield from reader

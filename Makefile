@@ -1,0 +1,64 @@
+# Everything is done in this folder: the environment in .venv, caches in .cache, a run's state in .dsp.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export TMPDIR := $(CURDIR)/.cache/tmp
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run run-obd ui stop test check format lock clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  then: source $(BIN)/activate && luigi --module tasks DailyPipeline --date 2026-11-21"
+
+setup: .venv/ready ## install everything into .venv (other targets do it when needed)
+
+.venv/ready: requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version); try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@mkdir -p $(TMPDIR)
+	@echo "installing into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --no-cache-dir --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-cache-dir --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: .venv/ready ## simulate a few days of logs, run the whole graph under a luigid, say where things are
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m console demo
+
+run-obd: .venv/ready ## the same on 60,000 real impressions (Open Bandit Dataset, downloaded from PyPI)
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m console open-bandit
+
+ui: .venv/ready ## open luigid's page again
+	@$(BIN)/python -m console ui
+
+stop: .venv/ready ## end luigid
+	@$(BIN)/python -m console stop
+
+test: .venv/ready ## the tests
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: .venv/ready ## format, lint, types, layers
+	@mkdir -p $(TMPDIR)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/ready ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/ready ## choose newer versions of what setup.cfg allows
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
+	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --extra train --extra demo --extra dev \
+	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
+
+clean: ## remove the environment, caches, the simulated logs and the lake
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m console stop
+	rm -rf .venv .cache .dsp lake raw build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,11 @@
+"""The pipeline's tasks, for `luigi --module tasks …`."""
+
+from tasks import logs
+from tasks.bigquery_load import BigQueryLoad
+from tasks.feature_build import FeatureBuild
+from tasks.raw_log import RawLog
+from tasks.s3_log_ingest import S3LogIngest
+
+logs.configure()
+
+__all__ = ["BigQueryLoad", "FeatureBuild", "RawLog", "S3LogIngest"]

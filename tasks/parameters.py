@@ -1,0 +1,54 @@
+"""Parameters that refuse what cannot be, in a sentence with the cure."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import luigi
+
+from dsp_pipeline.errors import SettingsError, UnknownNameError
+from dsp_pipeline.events.schema import EVENTS
+
+
+class EventParameter(luigi.Parameter):
+    """One of our events."""
+
+    def normalize(self, value: str) -> str:
+        if value not in EVENTS:
+            raise UnknownNameError("event", value, EVENTS)
+        return value
+
+
+class DayParameter(luigi.DateParameter):
+    """A UTC day that has begun."""
+
+    def parse(self, text: str) -> date:
+        try:
+            return datetime.strptime(text, "%Y-%m-%d").date()
+        except ValueError:
+            raise SettingsError(f"{text!r} is not a day; write it as 2026-11-21.") from None
+
+    def normalize(self, value: date) -> date:
+        day = super().normalize(value)
+        today = datetime.now(UTC).date()
+        if day > today:
+            raise SettingsError(f"{day} is in the future (today is {today}, UTC); give a day that has begun.")
+        return day
+
+
+class HourParameter(luigi.DateHourParameter):
+    """A UTC hour; luigi keeps it as a datetime without a zone. Hours of tomorrow are allowed: a label window may
+    need them, and then they have not arrived yet."""
+
+    def parse(self, text: str) -> datetime:
+        try:
+            return datetime.strptime(text, "%Y-%m-%dT%H")
+        except ValueError:
+            raise SettingsError(f"{text!r} is not an hour; write it as 2026-11-21T05 (UTC).") from None
+
+    def normalize(self, value: datetime) -> datetime:
+        hour = super().normalize(value)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        if hour > now + timedelta(days=366):
+            raise SettingsError(f"{hour:%Y-%m-%dT%H} is in the future (it is {now:%Y-%m-%dT%H}, UTC).")
+        return hour

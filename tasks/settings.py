@@ -1,0 +1,85 @@
+"""The edge: luigi.cfg, the command line and the environment become Settings here, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import luigi
+from luigi.parameter import MissingParameterException
+
+from dsp_pipeline.errors import SettingsError
+from dsp_pipeline.platform import PACKAGE, Platform
+from dsp_pipeline.settings import Settings
+
+log = logging.getLogger("dsp")
+
+
+class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in luigi.cfg from the class
+    """Section [dsp] of luigi.cfg; each is an option too, as in --dsp-lake PATH."""
+
+    mode = luigi.Parameter(description="where outputs live: local")
+    environment = luigi.Parameter(default="local", description="whose serving pointers a run moves")
+    lake = luigi.Parameter(description="folder of everything that is made")
+    raw = luigi.Parameter(description="folder in which raw logs arrive")
+    source = luigi.Parameter(description="layout of the raw logs: a file of dsp_pipeline/events/sources/")
+    first_date = luigi.DateParameter(description="first day that there are logs of")
+    experiments = luigi.ListParameter(
+        default=[], description="experiments that DailyPipeline runs; all of the folder if left out"
+    )
+    max_rejected_share = luigi.FloatParameter(default=0.05, description="share of bad lines (0 to 1) an hour may have")
+    memory_limit_mb = luigi.IntParameter(default=400, description="memory of the query engine in one task")
+    threads = luigi.IntParameter(default=2, description="threads of one task")
+    package = luigi.Parameter(
+        default=str(PACKAGE), description="folder with events/sources, features, models and experiments"
+    )
+    traceback = luigi.BoolParameter(default=False, description="show tracebacks of errors that a user can mend")
+
+
+@lru_cache(maxsize=1)
+def platform() -> Platform:
+    """The platform of this process. SettingsError, naming the setting, if one is missing or wrong."""
+    try:
+        given = dsp()
+    except MissingParameterException as error:
+        setting = str(error).partition("requires the '")[2].partition("'")[0] or str(error)
+        raise SettingsError(f"[dsp] {setting} is not set; give it in luigi.cfg or as --dsp-{setting}.") from None
+    except ValueError as error:
+        raise SettingsError(f"a setting in [dsp] cannot be read: {error}.") from None
+    if not 0 <= given.max_rejected_share <= 1:
+        raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
+    for name in ("memory_limit_mb", "threads"):
+        if getattr(given, name) < 1:
+            raise SettingsError(f"[dsp] {name} is {getattr(given, name)}; it is at least 1.")
+    settings = Settings(
+        mode=given.mode,
+        environment=given.environment,
+        lake=Path(given.lake).absolute(),
+        raw=Path(given.raw).absolute(),
+        source=given.source,
+        first_date=given.first_date,
+        max_rejected_share=given.max_rejected_share,
+        memory_limit_mb=given.memory_limit_mb,
+        threads=given.threads,
+        revision=_revision(),
+    )
+    made = Platform(settings, Path(given.package))
+    _ = made.source  # a wrong source is told before anything else
+    log.info("%s", made)
+    return made
+
+
+def _revision() -> str:
+    """The commit of the code, from DSP_REVISION (an image has no .git) or git; empty if neither knows."""
+    if "DSP_REVISION" in os.environ:
+        return os.environ["DSP_REVISION"]
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
