@@ -1,0 +1,111 @@
+"""What an experiment is: a model, its arms, and the arm that bidders load. One file each in `experiments/`.
+
+    # Do deeper trees pay for their time?
+    model: click_rate
+    train_days: 3            # days before the held-out day
+    serve: control           # the arm that bidders load; left out, arms are exported and none is served
+    arms:
+      control: {}            # the model's own parameters
+      deeper: {max_depth: 8, rounds: 80}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from dsp_pipeline.errors import ExperimentError, UnknownNameError
+from dsp_pipeline.training.model import Model, find_models
+from dsp_pipeline.training.parameters import Value, canonical, parameter_problem, rounds_problem
+from dsp_pipeline.yamlfile import Block, read_yaml
+
+MAX_TRAIN_DAYS = 365
+_ARM = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one arm changes of the model: parameters by their XGBoost name, and the number of trees."""
+
+    name: str
+    parameters: Mapping[str, Value]
+    rounds: int | None = None
+
+    def applied_to(self, model: Model) -> tuple[dict[str, Value], int]:
+        """The model's parameters and rounds, with this arm's in their place where it has some."""
+        return {**model.parameters, **self.parameters}, self.rounds or model.rounds
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as its file says. It trains on the `train_days` days before the held-out day.
+
+    `serve` is None when no arm is served.
+    """
+
+    name: str
+    file: Path
+    model: str
+    train_days: int
+    serve: str | None
+    arms: Mapping[str, Arm]
+
+    def arm(self, name: str) -> Arm:
+        """UnknownNameError if this experiment has no such arm."""
+        if name not in self.arms:
+            raise UnknownNameError("arm", name, self.arms)
+        return self.arms[name]
+
+
+def find_experiments(folder: Path) -> list[str]:
+    """The names of the experiment files in the folder, in order."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_experiment(folder: Path, name: str, models: Path | None = None) -> Experiment:
+    """Read `<folder>/<name>.yaml`; `models` is where its model is looked for, the folder beside if left out.
+
+    UnknownNameError if there is no such file; ExperimentError, with file and line, if it is wrong.
+    """
+    names = find_experiments(folder)
+    if name not in names:
+        raise UnknownNameError("experiment", name, names)
+    block = read_yaml(folder / f"{name}.yaml", ExperimentError)
+    block.allow(("model", "train_days", "serve", "arms"))
+    model = block.need("model", str, "the name of a file in models/")
+    known = find_models(folder.parent / "models" if models is None else models)
+    if model not in known:
+        raise block.problem(str(UnknownNameError("model", model, known)), "model")
+    what = f"a number of days, 1 to {MAX_TRAIN_DAYS}"
+    train_days = block.need("train_days", int, what)
+    if not 1 <= train_days <= MAX_TRAIN_DAYS:
+        raise block.problem(f"`train_days` is {train_days}; it is {what}.", "train_days")
+    given = block.need("arms", Block, "a mapping of arms to the parameters that they change")
+    if not given:
+        raise block.problem("`arms` is empty; write `control: {}` for the model as it is.", "arms")
+    arms = {arm: _arm(given, arm) for arm in given}
+    serve = block.get_as("serve", str, "the name of an arm")
+    if serve is not None and serve not in arms:
+        raise block.problem(str(UnknownNameError("arm", serve, arms)), "serve")
+    return Experiment(name, block.path, model, train_days, serve, MappingProxyType(arms))
+
+
+def _arm(arms: Block, name: str) -> Arm:
+    if not _ARM.fullmatch(name):
+        raise arms.problem(f"an arm is named {name!r}; use small letters, digits, _ and -.", name)
+    given = arms[name]
+    if not isinstance(given, Block):
+        raise arms.problem(f"`{name}` is {given!r}; write {{}} or the parameters that it changes.", name)
+    parameters: dict[str, Value] = {}
+    for key, value in given.items():
+        problem = rounds_problem(value) if key == "rounds" else parameter_problem(key, value)
+        if problem:
+            raise given.problem(problem, key)
+        if key != "rounds":
+            if canonical(key) in parameters:
+                raise given.problem(f"`{key}` is another name of `{canonical(key)}`, which stands here too.", key)
+            parameters[canonical(key)] = value
+    return Arm(name, MappingProxyType(parameters), given.get("rounds"))
