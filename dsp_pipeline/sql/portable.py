@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 
 from dsp_pipeline.errors import NonPortableSqlError
-from dsp_pipeline.sql.portable_rules import RULES
+from dsp_pipeline.sql.portable_rules import RULES, construct_of
 
 NOT_PROVEN = (
     "it is not among the constructs proven equal on BigQuery and DuckDB (docs/sql.md lists them); "
@@ -73,7 +72,7 @@ NullSafeNEQ this expression
 Between this low high
 In this expressions query unnest
 Is this expression
-Like this expression
+Like this expression negate
 Neg this
 Add this expression
 Sub this expression
@@ -127,7 +126,7 @@ StartsWith this expression
 EndsWith this expression
 StrPosition this substr
 Split this expression
-RegexpLike this expression
+RegexpLike this expression negate
 RegexpExtract this expression group null_if_pos_overflow null_if_no_match
 RegexpExtractAll this expression group
 RegexpReplace this expression replacement
@@ -280,16 +279,3 @@ def line_of(node: Any) -> int | None:
             return int(min(lines))
         at = at.parent
     return None
-
-
-def construct_of(node: Any) -> str:
-    """How a person would call `node`: a function by its name, other things by their text."""
-    if isinstance(node, exp.Anonymous):
-        return str(node.name).upper()
-    if isinstance(node, (exp.Dot, exp.Tuple, exp.HexString)):
-        return str(node.sql(dialect="bigquery"))
-    if node.meta.get("bigquery_name"):
-        return str(node.meta["bigquery_name"]).upper()
-    if isinstance(node, exp.Func):
-        return str(node.sql_name())
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).upper()

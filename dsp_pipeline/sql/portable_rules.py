@@ -36,6 +36,21 @@ _CAST_TYPES = {
 }
 
 
+def construct_of(node: Any) -> str:
+    """How a person would call `node`: a function by its name, other things by their text."""
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).upper()
+    if isinstance(node, exp.NetFunc):
+        return f"NET.{construct_of(node.this)}"
+    if isinstance(node, (exp.Dot, exp.Tuple, exp.HexString)):
+        return str(node.sql(dialect="bigquery"))
+    if node.meta.get("bigquery_name"):
+        return str(node.meta["bigquery_name"]).upper()
+    if isinstance(node, exp.Func):
+        return str(node.sql_name())
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).upper()
+
+
 def _units(name: str, allowed: set[str]) -> Callable[[Node], Problem]:
     def rule(node: Node) -> Problem:
         unit = unit_of(node)
@@ -119,9 +134,10 @@ def _regexp(node: Node) -> Problem:
 def _window(node: Node) -> Problem:
     function = node.this.this if isinstance(node.this, exp.IgnoreNulls) else node.this
     if not isinstance(function, _OVER):
-        return f"{function.sql(dialect='bigquery')} OVER (…)", "use a window function of docs/sql.md"
+        cure = "aggregate in a subquery, or rank with ROW_NUMBER() and COUNT(*) OVER (…)"
+        return f"{construct_of(function)}(…) OVER (…)", cure
     if isinstance(function, _NEEDS_ORDER) and node.args.get("order") is None and node.args.get("alias") is None:
-        return f"{function.sql(dialect='bigquery')} without ORDER BY", "add ORDER BY: rows have no order of their own"
+        return f"{construct_of(function)}(…) without ORDER BY", "add ORDER BY: rows have no order of their own"
     return None
 
 
@@ -133,6 +149,12 @@ def _ordered_aggregate(node: Node) -> Problem:
     if not isinstance(inner, exp.Order):
         return f"{name} without ORDER BY", "add ORDER BY: rows have no order of their own"
     return None
+
+
+def _ordered(node: Node) -> Problem:
+    if bool(node.args.get("nulls_first")) is not bool(node.args.get("desc")):
+        return None  # BigQuery's own order: NULL is smallest
+    return "NULLS FIRST or NULLS LAST", "write ORDER BY x IS NULL, x (aggregates of BigQuery take no NULLS LAST)"
 
 
 def _limit(node: Node) -> Problem:
@@ -257,6 +279,7 @@ RULES: dict[type, Callable[[Node], Problem]] = {
     exp.GroupConcat: _ordered_aggregate,
     exp.AnyValue: _any_value,
     exp.Limit: _limit,
+    exp.Ordered: _ordered,
     exp.Unnest: _unnest,
     exp.Join: _join,
     exp.Struct: _struct,
