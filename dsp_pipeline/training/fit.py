@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
-CURVE_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def fit(
 
     The intercept is set to the share of positives among the training rows: trees then start from a calibrated
     prediction, and it does not depend on how a version of XGBoost estimates it. `progress` is told the round (from
-    1), the number of rounds and the log loss on the training rows.
+    1), the number of rounds and the log loss on some 10 thousand of the training rows.
 
     TrainingError if the rows do not allow it: none of them, labels of one kind only, a column missing or of a wrong
     type.
@@ -99,8 +98,9 @@ def fit(
         pages = write_pages(train(), model, Path(folder))
         _check(pages, model)
         from dsp_pipeline.training.boost import grow
+        from dsp_pipeline.training.curve import Curve
 
-        booster, losses = grow(
+        booster = grow(
             pages,
             model.features,
             parameters,
@@ -110,6 +110,9 @@ def fit(
             scratch=Path(folder),
             progress=progress,
         )
+        on_train = Curve(booster, rounds)
+        for page in pages.pages:
+            on_train.add(*page.read())
     judge = _Judge(model, booster, rounds, seed)
     for batch in holdout():
         judge.add(batch)
@@ -119,7 +122,7 @@ def fit(
         rows=pages.rows,
         positives=pages.positives,
         metrics=metrics,
-        curve=tuple(CurvePoint(at, losses[at - 1], loss) for at, loss in judge.curve()),
+        curve=tuple(map(CurvePoint, on_train.rounds, on_train.losses(), judge.curve.losses())),
         gain=_gain(booster, model),
         golden=judge.golden.table(),
     )
@@ -140,13 +143,12 @@ class _Judge:
     """Scores held-out batches one by one; keeps a label and a score a row, and sums for the curve."""
 
     def __init__(self, model: Model, booster: Booster, rounds: int, seed: int) -> None:
+        from dsp_pipeline.training.curve import Curve
+
         self._model, self._booster = model, booster
-        steps = min(rounds, CURVE_POINTS)
-        self._marks = [round(rounds * step / steps) for step in range(1, steps + 1)]
-        self._losses = np.zeros(steps)
         self._labels: list[NDArray[np.uint8]] = []
         self._scores: list[NDArray[np.float32]] = []
-        self.golden = GoldenRows(model.columns, seed)
+        self.curve, self.golden = Curve(booster, rounds), GoldenRows(model.columns, seed)
 
     def add(self, batch: pa.RecordBatch) -> None:
         from dsp_pipeline.training.boost import score
@@ -158,19 +160,7 @@ class _Judge:
         self._labels.append(labels)
         self._scores.append(scores)
         self.golden.add(batch, labels, scores)
-        self._add_losses(matrix, labels)
-
-    def _add_losses(self, matrix: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
-        """Each step adds the margins of its own trees only, so the whole curve costs one more scoring."""
-        from dsp_pipeline.training.boost import intercept, margins
-
-        base = intercept(self._booster)
-        total, first = np.full(len(labels), base), 0
-        for step, end in enumerate(self._marks):
-            total += margins(self._booster, matrix, first, end) - base
-            # ln(1 + e^m) - y m is the log loss of the margin m
-            self._losses[step] += float(np.logaddexp(0.0, total).sum() - total[labels == 1].sum())
-            first = end
+        self.curve.add(matrix, labels)
 
     def metrics(self) -> Metrics:
         if not self._labels:
@@ -178,10 +168,6 @@ class _Judge:
                 f"{self._model.table} has no held-out rows; look whether the held-out day was built from empty logs."
             )
         return measure(np.concatenate(self._labels), np.concatenate(self._scores))
-
-    def curve(self) -> list[tuple[int, float]]:
-        rows = sum(len(labels) for labels in self._labels)
-        return [(at, float(loss) / rows) for at, loss in zip(self._marks, self._losses, strict=True)]
 
 
 def _gain(booster: Booster, model: Model) -> dict[str, float]:

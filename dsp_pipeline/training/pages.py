@@ -23,6 +23,9 @@ class Page:
     features: Path
     labels: Path
 
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        return np.load(self.features), np.load(self.labels)
+
 
 @dataclass(frozen=True)
 class Pages:

@@ -1,0 +1,154 @@
+"""Bundles in an object store, and the pointers to those that bidders load.
+
+    bundles/<model>/<experiment>/<arm>/<version>/<YYYY-MM-DD>/<attempt>/<file>     never changed once written
+    serving/<environment>/<model>.json                                             moved, compare-and-swap
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
+from dsp_pipeline.receipts import File
+from dsp_pipeline.registry.bundle import Bundle, load_bundle, verify_bundle
+from dsp_pipeline.registry.manifest import FILES, MANIFEST
+from dsp_pipeline.registry.pointer import Pointer, read_manifest
+from dsp_pipeline.storage.base import ObjectStore, Stored
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published bundle as a listing shows it. `published` is epoch seconds, `size` in bytes."""
+
+    address: str
+    model: str
+    experiment: str
+    arm: str
+    version: str
+    date: date
+    attempt: str
+    size: int
+    published: float
+
+
+class BundleRegistry:
+    """A bundle is published once its manifest is in the store; what lies around without one does not exist."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def publish(self, bundle_folder: Path, address: str) -> tuple[File, ...]:
+        """Upload the bundle, its manifest last. `address` is `Identity.address(attempt)`, a new one for each attempt.
+
+        BundleError if the folder is not whole or is another bundle than the address says; ConflictError if the
+        address is taken.
+        """
+        manifest = verify_bundle(bundle_folder)
+        if manifest.identity.address(address.rpartition("/")[2]) != address:
+            raise BundleError(f"{bundle_folder} holds {manifest.identity}, which does not belong at {address}.")
+        files = []
+        for name in (*FILES, MANIFEST):
+            data = (bundle_folder / name).read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            if name != MANIFEST and digest != manifest.files[name].sha256:
+                raise BundleError(f"{bundle_folder / name} changed while it was published; publish a new attempt.")
+            self._store.put(f"{address}/{name}", data, if_absent=True)
+            files.append(File(f"{address}/{name}", len(data), digest))
+        return tuple(files)
+
+    def versions(self, model: str) -> list[Version]:
+        """The model's published bundles, newest date first, then newest published first. One listing."""
+        objects: dict[str, list[Stored]] = {}
+        for stored in self._store.list(f"bundles/{model}/"):
+            objects.setdefault(stored.key.rpartition("/")[0], []).append(stored)
+        found = [one for address, files in objects.items() for one in _version(address, files)]
+        return sorted(found, key=lambda one: (one.date, one.published, one.address), reverse=True)
+
+    def resolve(self, environment: str, model: str) -> Pointer | None:
+        """Where bidders of the environment find the model; None if it was never pointed."""
+        key = _pointer_key(environment, model)
+        # Listed before it is read: if it moves in between, the etag is the older one and a swap with it fails.
+        etag = next((stored.etag for stored in self._store.list(key) if stored.key == key), None)
+        if etag is None:
+            return None
+        try:
+            with self._store.get(key) as stream:
+                return Pointer.from_json(stream.read(), key, etag)
+        except NotFoundError:
+            return None
+
+    def point(self, environment: str, model: str, pointer: Pointer, expected: str | None) -> Pointer:
+        """Move the pointer if it still is what `resolve` showed: `expected` is that etag, None if there was none.
+
+        Returns the pointer with its new etag. BundleError if no whole bundle of this model is at its address;
+        ConflictError if somebody else moved it meanwhile: theirs stays.
+        """
+        self._check(model, pointer)
+        key = _pointer_key(environment, model)
+        try:
+            etag = self._store.put(key, pointer.to_json(), if_absent=expected is None, if_match=expected)
+        except ConflictError:
+            raise ConflictError(
+                f"{key} was moved by somebody else meanwhile; look where it points now, then decide again."
+            ) from None
+        return replace(pointer, etag=etag)
+
+    def fetch(self, address: str, folder: Path, manifest_sha256: str | None = None) -> Bundle:
+        """Download a bundle into a new folder and load it: checksums and golden rows are verified.
+
+        With `manifest_sha256`, which a pointer has, the manifest is held against that too. BundleError if not whole.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*FILES, MANIFEST):
+            try:
+                with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
+                    shutil.copyfileobj(stream, out, 1 << 20)
+            except NotFoundError:
+                raise BundleError(f"{address}/{name} is missing; point at another bundle, or export again.") from None
+        return load_bundle(folder, manifest_sha256)
+
+    def _check(self, model: str, pointer: Pointer) -> None:
+        manifest, sha256 = read_manifest(self._store, pointer.address)
+        one = manifest.identity
+        if sha256 != pointer.manifest_sha256:
+            raise BundleError(f"{pointer.address}/{MANIFEST} is not what the pointer was made from; make a new one.")
+        if (one.model, one.experiment, one.arm, one.version, one.date) != (
+            model,
+            pointer.experiment,
+            pointer.arm,
+            pointer.version,
+            pointer.date,
+        ):
+            raise BundleError(f"{pointer.address} holds another bundle than the pointer to {model} says.")
+        sizes = {stored.key: stored.size for stored in self._store.list(f"{pointer.address}/")}
+        for name, entry in manifest.files.items():
+            size = sizes.get(f"{pointer.address}/{name}")
+            if size is None:
+                raise BundleError(f"{pointer.address}/{name} is missing; export the model again.")
+            if size != entry.size:
+                raise BundleError(
+                    f"{pointer.address}/{name} has {size} bytes and its manifest says {entry.size}; export again."
+                )
+
+
+def _pointer_key(environment: str, model: str) -> str:
+    return f"serving/{environment}/{model}.json"
+
+
+def _version(address: str, files: list[Stored]) -> Iterator[Version]:
+    """The version that these files make up; none if they have no manifest or do not lie where a bundle does."""
+    manifest = next((stored for stored in files if stored.key == f"{address}/{MANIFEST}"), None)
+    if manifest is None or address.count("/") != 6:
+        return
+    _, model, experiment, arm, version, day, attempt = address.split("/")
+    try:
+        made_for = date.fromisoformat(day)
+    except ValueError:
+        return
+    size = sum(stored.size for stored in files)
+    yield Version(address, model, experiment, arm, version, made_for, attempt, size, manifest.modified)
