@@ -21,6 +21,9 @@ from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
+from dsp_pipeline.training.experiment import load_experiment
+from dsp_pipeline.training.model import load_model
+from dsp_pipeline.training.trial import Trial
 from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
 from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
 
@@ -52,6 +55,7 @@ class Platform:
         self.outputs = Outputs(self.store)
         self.catalog = Catalog(package / "features")
         self._tables: dict[str, Table] = {}
+        self._trials: dict[tuple[str, str], Trial] = {}
 
     def __str__(self) -> str:
         s = self.settings
@@ -85,6 +89,14 @@ class Platform:
                     {read.table: self.table(read.table) for read in query.reads},
                 )
         return self._tables[name]
+
+    def trial(self, experiment: str, arm: str) -> Trial:
+        """UnknownNameError, ExperimentError or ModelError if the team's files do not allow it."""
+        if (experiment, arm) not in self._trials:
+            found = load_experiment(self.package / "experiments", experiment)
+            model = load_model(self.package / "models", found.model)
+            self._trials[experiment, arm] = Trial(found, found.arm(arm), model, self.table(model.table))
+        return self._trials[experiment, arm]
 
     def slices(self, table: Table, day: date) -> dict[str, Slice]:
         """What each name in the table's query stands for when its day is built, cut at the first day of logs."""

@@ -5,7 +5,8 @@ from tasks.bigquery_load import BigQueryLoad
 from tasks.feature_build import FeatureBuild
 from tasks.raw_log import RawLog
 from tasks.s3_log_ingest import S3LogIngest
+from tasks.train_model import TrainModel
 
 logs.configure()
 
-__all__ = ["BigQueryLoad", "FeatureBuild", "RawLog", "S3LogIngest"]
+__all__ = ["BigQueryLoad", "FeatureBuild", "RawLog", "S3LogIngest", "TrainModel"]

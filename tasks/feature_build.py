@@ -8,13 +8,14 @@ import luigi
 
 from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
-from targets.receipt import ReceiptTarget
+from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.warehouse.base import Slice
 from tasks.bigquery_load import BigQueryLoad
 from tasks.parameters import DayParameter
-from tasks.receipt_task import ReceiptTask, table_index
+from tasks.receipt_task import TableTask
 
 
-class FeatureBuild(ReceiptTask):
+class FeatureBuild(TableTask):
     """Builds one day of the table that `features/<table>.sql` defines, from the partitions that its header names."""
 
     table = luigi.Parameter(positional=False, description="the name of a .sql file in dsp_pipeline/features/")
@@ -28,23 +29,26 @@ class FeatureBuild(ReceiptTask):
             raise SettingsError(f"{self.date} is before the first day of logs, {first} ([dsp] first_date).")
 
     def requires(self) -> list[luigi.Task]:
-        slices = self.platform.slices(self.platform.table(self.table), self.date)
         return [
-            upstream(name, partition) for name, slice_ in slices.items() for partition in slice_.partitions
+            upstream(name, partition)
+            for name, slice_ in self._slices().items()
+            for partition in slice_.partitions
         ]
 
-    def output(self) -> ReceiptTarget:
-        partition = self.date.isoformat()
-        return ReceiptTarget(
-            table_index(self.table), f"{self.platform.table(self.table).address}/{partition}", partition
-        )
+    def place(self) -> tuple[str, str]:
+        return self.table, self.date.isoformat()
 
-    def run(self) -> None:
-        platform, table = self.platform, self.platform.table(self.table)
-        slices = platform.slices(table, self.date)
-        inputs = [receipt.as_input() for slice_ in slices.values() for receipt in platform.receipts(slice_)]
-        draft = platform.draft(self.output().address, table.version, inputs)
-        self.done(platform.warehouse.build(table, self.date, slices, draft))
+    def inputs(self) -> list[Input]:
+        return [
+            receipt.as_input() for slice_ in self._slices().values() for receipt in self.platform.receipts(slice_)
+        ]
+
+    def make(self, draft: Draft, *, replace: bool) -> Receipt:
+        table = self.platform.table(self.table)
+        return self.platform.warehouse.build(table, self.date, self._slices(), draft, replace=replace)
+
+    def _slices(self) -> dict[str, Slice]:
+        return self.platform.slices(self.platform.table(self.table), self.date)
 
 
 def upstream(name: str, partition: str) -> luigi.Task:
@@ -52,5 +56,3 @@ def upstream(name: str, partition: str) -> luigi.Task:
     if name in EVENTS:
         return BigQueryLoad(event=name, hour=datetime.strptime(partition, "%Y-%m-%dT%H"))
     return FeatureBuild(table=name, date=date.fromisoformat(partition))
-
-

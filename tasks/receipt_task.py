@@ -8,8 +8,9 @@ from functools import cache
 import luigi
 from luigi.task import MixinNaiveBulkComplete
 
+from dsp_pipeline.errors import NotFoundError
 from dsp_pipeline.platform import Platform
-from dsp_pipeline.receipts import Receipt
+from dsp_pipeline.receipts import Draft, Input, Receipt
 from targets.receipt import ReceiptIndex, ReceiptTarget
 from tasks.settings import platform
 
@@ -29,18 +30,75 @@ def table_index(name: str) -> ReceiptIndex:
 
 
 class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
-    """A task with one output, known by its receipt. A thousand of them are asked for with one listing."""
+    """A task with one output, known by its receipt. A thousand of them are asked for with one listing.
+
+    A step says where its output is (`output`), what it would read now (`inputs`) and how it is made (`make`).
+    """
 
     @property
     def platform(self) -> Platform:
         return platform()
 
     def output(self) -> ReceiptTarget:
-        raise NotImplementedError  # each step says where its output is
+        raise NotImplementedError
 
-    def done(self, receipt: Receipt) -> None:
-        """Tell this process and the log that the output is there."""
+    def inputs(self) -> list[Input]:
+        """What there is to read at this moment, each with its digest."""
+        raise NotImplementedError
+
+    def make(self, draft: Draft, *, replace: bool) -> Receipt:
+        """Write the output and its receipt. `replace` puts a new attempt in the place of a complete one."""
+        raise NotImplementedError
+
+    def receipt(self) -> Receipt | None:
+        """The receipt of the output, None if it is not complete."""
+        raise NotImplementedError
+
+    def version(self) -> str:
+        """The fingerprint of what makes the output; part of its address."""
+        raise NotImplementedError
+
+    def run(self, *, replace: bool = False) -> None:
+        draft = self.platform.draft(self.output().address, self.version(), self.inputs())
+        receipt = self.make(draft, replace=replace)
         self.output().written()
         rejected = f", {sum(receipt.rejected.values()):,} rejected" if receipt.rejected else ""
         twice = f", {receipt.duplicates:,} duplicates" if receipt.duplicates else ""
         log.info("%s: %s rows%s%s in %.2f s", self, f"{receipt.rows:,}", rejected, twice, receipt.seconds)
+
+
+class StoreTask(ReceiptTask):
+    """A step whose output is files in the store, at `<shelf><name>`: one listing of the shelf answers for all."""
+
+    def place(self) -> tuple[str, str]:
+        """The shelf, which ends with a slash, and the name on it."""
+        raise NotImplementedError
+
+    def output(self) -> ReceiptTarget:
+        shelf, name = self.place()
+        return ReceiptTarget(store_index(shelf), shelf + name)
+
+    def receipt(self) -> Receipt | None:
+        try:
+            return self.platform.outputs.receipts.read(self.output().address)
+        except NotFoundError:
+            return None
+
+
+class TableTask(ReceiptTask):
+    """A step whose output is a partition of a warehouse table: one query answers for all its partitions."""
+
+    def place(self) -> tuple[str, str]:
+        """The table and the partition."""
+        raise NotImplementedError
+
+    def output(self) -> ReceiptTarget:
+        table, partition = self.place()
+        return ReceiptTarget(table_index(table), f"{self.platform.table(table).address}/{partition}", partition)
+
+    def receipt(self) -> Receipt | None:
+        table, partition = self.place()
+        return self.platform.warehouse.receipts(self.platform.table(table)).get(partition)
+
+    def version(self) -> str:
+        return self.platform.table(self.place()[0]).version

@@ -87,7 +87,7 @@ class _Json:
         return f"json_transform(CASE WHEN json_valid(record) THEN record END, {_text(json.dumps(self._structure))})"
 
     def malformed(self) -> str:
-        return "r IS NULL OR json_type(record) <> 'OBJECT'"
+        return "r IS NULL OR left(ltrim(record), 1) <> '{'"  # valid JSON that begins so is an object
 
     def belongs(self) -> str:
         tests = [f"({self._value(origin)} IS NULL OR {self._value(origin)} = {_text(value)})" for origin, value in self._layout.where.items()]

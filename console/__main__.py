@@ -1,0 +1,42 @@
+"""python -m console …: what `make run`, `make run-obd`, `make ui` and `make stop` call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+
+from console import demo, luigid
+from dsp_pipeline.errors import DspError
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m console", description="Run the whole pipeline on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("demo", help="simulate a few days of logs and run the graph on them")
+    commands.add_parser("open-bandit", help="run the graph on the Open Bandit Dataset")
+    commands.add_parser("ui", help="start luigid if it does not run, and open its page")
+    commands.add_parser("stop", help="end luigid")
+    command = parser.parse_args(argv).command
+    try:
+        if command == "demo":
+            return demo.run_simulated()
+        if command == "open-bandit":
+            return demo.run_open_bandit()
+        if command == "ui":
+            address = luigid.start()
+            print(f"luigid is at {address}")
+            webbrowser.open(address)
+            return 0
+        print("luigid ended." if luigid.stop() else "luigid was not running.")
+        return 0
+    except DspError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was done is kept: run the same again to go on.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

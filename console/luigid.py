@@ -1,0 +1,124 @@
+"""A luigid of this folder, on loopback, that outlives the command that starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from dsp_pipeline.errors import DspError
+
+STATE = Path(".dsp")
+_NOTE = STATE / "luigid.json"
+_HOST, _PORT = "127.0.0.1", 8082
+_PATIENCE = 30.0  # seconds
+
+
+def start() -> str:
+    """The address of the running luigid; one is started if none is. Port 8082, or a free one if that is taken."""
+    note = _running()
+    if note is None:
+        STATE.mkdir(exist_ok=True)
+        port = _free_port()
+        log = (STATE / "luigid.log").open("ab")
+        luigid = Path(sys.executable).with_name("luigid")
+        process = subprocess.Popen(
+            [luigid, "--address", _HOST, "--port", str(port), "--state-path", str(STATE / "luigid.state")],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        note = {"pid": process.pid, "port": port}
+        _NOTE.write_text(json.dumps(note))
+        deadline = time.monotonic() + _PATIENCE
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                _NOTE.unlink(missing_ok=True)
+                raise DspError(f"luigid did not start; see {STATE / 'luigid.log'}.")
+            time.sleep(0.05)
+    return f"http://{_HOST}:{note['port']}"
+
+
+def stop() -> bool:
+    """End it and wait until it has saved its state. False if none was running."""
+    note = _running()
+    _NOTE.unlink(missing_ok=True)
+    if note is None:
+        return False
+    os.kill(note["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + _PATIENCE
+    while _alive(note["pid"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return True
+
+
+def count(address: str, status: str) -> int:
+    """How many tasks luigid knows in this state (PENDING, RUNNING, DONE, FAILED)."""
+    found = ask(address, "task_list", status=status, upstream_status="", max_shown_tasks=1)
+    return int(found["num_tasks"]) if "num_tasks" in found else len(found)
+
+
+def ask(address: str, method: str, **arguments: Any) -> Any:
+    """Call luigid's own interface, as its page does. DspError if it does not answer."""
+    body = json.dumps(arguments).encode()
+    request = urllib.request.Request(  # noqa: S310  # the address is ours
+        f"{address}/api/{method}", data=b"data=" + urllib.parse.quote(body).encode()
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)["response"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DspError(f"luigid at {address} does not answer ({error}); see {STATE / 'luigid.log'}.") from error
+
+
+def _running() -> dict[str, int] | None:
+    try:
+        note: dict[str, int] = json.loads(_NOTE.read_text())
+    except (OSError, ValueError):
+        return None
+    return note if _alive(note["pid"]) and _answers(note["port"]) else None
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{_HOST}:{port}/api/pause_count", timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    for port in (_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DspError("no free port on this machine.")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:  # a zombie of ours is not alive
+        return os.waitpid(process, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return True

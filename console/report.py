@@ -1,0 +1,173 @@
+"""What a run did, in short tables, from the receipts of its graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import luigi
+from rich.console import Console
+from rich.table import Table
+
+from console.workers import Ran
+from dsp_pipeline.errors import NotFoundError
+from dsp_pipeline.events.schema import EVENTS
+from dsp_pipeline.platform import Platform
+from dsp_pipeline.receipts import Receipt
+from tasks.bigquery_load import BigQueryLoad
+from tasks.export_model import ExportModel
+from tasks.feature_build import FeatureBuild
+from tasks.receipt_task import ReceiptTask
+from tasks.s3_log_ingest import S3LogIngest
+
+Graph = dict[str, list[tuple[ReceiptTask, Receipt]]]
+
+
+def graph(root: luigi.Task, platform: Platform) -> Graph:
+    """Every complete task below `root` with its receipt, by the name of its class."""
+    found: Graph = defaultdict(list)
+    seen: set[str] = set()
+    ahead = [root]
+    while ahead:
+        task = ahead.pop()
+        if task.task_id in seen:
+            continue
+        seen.add(task.task_id)
+        if isinstance(task, ReceiptTask):
+            receipt = _receipt(task, platform)
+            if receipt:
+                found[task.task_family].append((task, receipt))
+        ahead.extend(luigi.task.flatten(task.requires()))
+    return found
+
+
+def show(found: Graph, ran: Ran, platform: Platform, console: Console) -> None:
+    """Print the tables: rows by event, tables, models, and where the time went."""
+    _show_events(found, console)
+    _show_tables(found, console)
+    _show_models(found, console)
+    _show_time(found, ran, console)
+    _show_late(found, platform, console)
+
+
+def _receipt(task: ReceiptTask, platform: Platform) -> Receipt | None:
+    address = task.output().address
+    try:
+        if isinstance(task, (BigQueryLoad, FeatureBuild)):
+            table, partition = (
+                (task.event, f"{task.hour:%Y-%m-%dT%H}")
+                if isinstance(task, BigQueryLoad)
+                else (task.table, task.date.isoformat())
+            )
+            return platform.warehouse.receipts(platform.table(table)).get(partition)
+        return platform.outputs.receipts.read(address)
+    except NotFoundError:
+        return None
+
+
+def _show_events(found: Graph, console: Console) -> None:
+    table = _table("event", "hours", "lines in", "rejected", "duplicates", "rows loaded")
+    for event in EVENTS:
+        ingested = [receipt for task, receipt in found["S3LogIngest"] if task.event == event]
+        loaded = [receipt.rows for task, receipt in found["BigQueryLoad"] if task.event == event]
+        if not ingested:
+            continue
+        rejected = sum(sum(receipt.rejected.values()) for receipt in ingested)
+        twice = sum(receipt.duplicates for receipt in ingested)
+        lines = sum(receipt.rows for receipt in ingested) + rejected + twice
+        table.add_row(event, *(f"{n:,}" for n in (len(ingested), lines, rejected, twice, sum(loaded))))
+    console.print(table)
+
+
+def _show_tables(found: Graph, console: Console) -> None:
+    table = _table("table", "days", "rows")
+    rows: dict[str, list[int]] = defaultdict(list)
+    for task, receipt in found["FeatureBuild"]:
+        rows[task.table].append(receipt.rows)
+    for name in sorted(rows):
+        table.add_row(name, f"{len(rows[name]):,}", f"{sum(rows[name]):,}")
+    console.print(table)
+
+
+def _show_models(found: Graph, console: Console) -> None:
+    table = _table("model", "rows", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed")
+    for task, receipt in sorted(found["TrainModel"], key=lambda pair: pair[0].task_id):
+        metrics = receipt.details["metrics"]
+        numbers = (metrics[name] for name in _METRICS)
+        table.add_row(
+            f"{task.experiment} / {task.arm}",
+            f"{receipt.rows:,}",
+            *("–" if number is None else f"{number:.5f}" for number in numbers),
+        )
+    console.print(table)
+
+
+_METRICS = ("log_loss", "base_rate_log_loss", "normalised_entropy", "auc", "predicted_to_observed")
+
+
+def _show_time(found: Graph, ran: Ran, console: Console) -> None:
+    table = _table("task", "done now", "done before", "seconds", "CPU seconds", "peak memory")
+    for family in ("S3LogIngest", "BigQueryLoad", "FeatureBuild", "TrainModel", "ExportModel"):
+        receipts = [receipt for _, receipt in found[family]]
+        now = [receipt for receipt in receipts if _ended(receipt) >= ran.began]
+        if not receipts:
+            continue
+        table.add_row(
+            family,
+            f"{len(now):,}",
+            f"{len(receipts) - len(now):,}",
+            f"{sum(receipt.seconds for receipt in now):.1f}",
+            f"{sum(receipt.cpu_seconds for receipt in now):.1f}",
+            f"{max((receipt.peak_memory_bytes for receipt in now), default=0) / 1e6:,.0f} MB",
+        )
+    console.print(table)
+    busy = _covered(
+        (_ended(receipt) - timedelta(seconds=receipt.seconds), _ended(receipt))
+        for pairs in found.values()
+        for _, receipt in pairs
+        if _ended(receipt) >= ran.began
+    )
+    outside = f", {1 - busy / ran.seconds:.0%} of them with no task at work" if busy else "; nothing was left to do"
+    console.print(f"The graph took {ran.seconds:.1f} seconds{outside}.")
+
+
+def _show_late(found: Graph, platform: Platform, console: Console) -> None:
+    """Raw files that came after their hour was ingested, or changed since: the receipt does not list them."""
+    late = []
+    for task, receipt in found["S3LogIngest"]:
+        assert isinstance(task, S3LogIngest)
+        known = {(given.name, given.digest) for given in receipt.inputs}
+        late += [name for name in task.raw_inputs() if (name.name, name.digest) not in known]
+    if late:
+        named = ", ".join(given.name for given in late[:3])
+        console.print(
+            f"[yellow]{len(late)} raw files arrived or changed after their hour was ingested: {named}"
+            f"{' …' if late[3:] else ''}. Take them in with: luigi --module tasks Restate --date DAY[/yellow]"
+        )
+
+
+def serving(found: Graph) -> list[ExportModel]:
+    return [task for task, _ in found["ExportModel"] if isinstance(task, ExportModel)]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    return table
+
+
+def _ended(receipt: Receipt) -> datetime:
+    return datetime.fromisoformat(receipt.created_at)
+
+
+def _covered(spans: Iterable[tuple[datetime, datetime]]) -> float:
+    """Seconds that lie in at least one span."""
+    total, until = 0.0, None
+    for begin, end in sorted(spans):
+        begin = begin if until is None else max(begin, until)
+        if end > begin:
+            total += (end - begin).total_seconds()
+        until = end if until is None else max(until, end)
+    return total

@@ -1,0 +1,90 @@
+"""Run a task with worker processes against luigid, and show how far it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from console import luigid
+from dsp_pipeline.errors import DspError
+
+_LOOK_EVERY = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that ended well: when it began and ended (UTC) and where its workers' logs are."""
+
+    began: datetime
+    ended: datetime
+    logs: tuple[Path, ...]
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended - self.began).total_seconds()
+
+
+def run(task: Sequence[str], *, address: str, workers: int, console: Console) -> Ran:
+    """Run `luigi --module tasks TASK` in `workers` processes that share the graph through the luigid at `address`.
+
+    DspError, with the errors that the workers printed, if the task is not complete in the end.
+    """
+    began = datetime.now(UTC)
+    folder = luigid.STATE / "logs" / began.strftime("%Y-%m-%dT%H-%M-%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    luigi = Path(sys.executable).with_name("luigi")
+    logs = [folder / f"worker-{number}.log" for number in range(1, workers + 1)]
+    done_before = luigid.count(address, "DONE")
+    processes = []
+    try:
+        for log in logs:
+            with log.open("wb") as out:
+                processes.append(
+                    subprocess.Popen(
+                        [luigi, "--module", "tasks", *task, "--scheduler-url", address], stdout=out, stderr=out
+                    )
+                )
+        _show_progress(processes, address, done_before, console)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    # A worker that leaves while another still runs the last task says so by its code, so the best of them counts.
+    if min(process.returncode for process in processes) != 0:
+        raise DspError(_told(logs))
+    return Ran(began, datetime.now(UTC), tuple(logs))
+
+
+def _show_progress(
+    processes: Sequence[subprocess.Popen[bytes]], address: str, done_before: int, console: Console
+) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        bar = progress.add_task("tasks", total=None)
+        while any(process.poll() is None for process in processes):
+            done = luigid.count(address, "DONE") - done_before
+            ahead = luigid.count(address, "PENDING") + luigid.count(address, "RUNNING")
+            progress.update(bar, completed=done, total=done + ahead)
+            time.sleep(_LOOK_EVERY)
+        done = luigid.count(address, "DONE") - done_before
+        progress.update(bar, completed=done, total=max(done, 1))
+
+
+def _told(logs: Sequence[Path]) -> str:
+    """The errors in the workers' logs, each once."""
+    told: list[str] = []
+    for log in logs:
+        for line in log.read_text(errors="replace").splitlines():
+            _, level, text = line.partition(" ERROR ")
+            if level and text.strip() not in told:
+                told.append(text.strip())
+    return "\n".join([*(told or ["the run did not end well"]), f"(all that the workers said: {logs[0].parent})"])

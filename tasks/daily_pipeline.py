@@ -1,0 +1,44 @@
+"""What cron starts every day."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import luigi
+
+from dsp_pipeline.errors import UnknownNameError
+from dsp_pipeline.platform import HOURS
+from dsp_pipeline.training.experiment import find_experiments, load_experiment
+from tasks.bigquery_load import BigQueryLoad
+from tasks.export_model import ExportModel
+from tasks.parameters import DayParameter
+from tasks.settings import dsp, platform
+
+
+class DailyPipeline(luigi.WrapperTask):
+    """All logs of the day in the warehouse, and every arm of every experiment trained, judged on it and exported."""
+
+    date = DayParameter(description="the day, as 2026-11-21")
+
+    def requires(self) -> list[luigi.Task]:
+        loads = [
+            BigQueryLoad(event=event, hour=datetime(self.date.year, self.date.month, self.date.day, hour))
+            for event in platform().source.events
+            for hour in HOURS
+        ]
+        folder = platform().package / "experiments"
+        exports = [
+            ExportModel(experiment=name, arm=arm, date=self.date)
+            for name in _chosen(find_experiments(folder))
+            for arm in load_experiment(folder, name).arms
+        ]
+        return [*loads, *exports]
+
+
+def _chosen(found: list[str]) -> list[str]:
+    """The experiments that [dsp] experiments names, or all."""
+    named = list(dsp().experiments)
+    for name in named:
+        if name not in found:
+            raise UnknownNameError("experiment", name, found)
+    return named or found
