@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.simulator.parameters import DEMO_FAULTS, EVENT_NAMES, Faults, Simulation
@@ -18,7 +19,7 @@ _FAULTS = {"demo": DEMO_FAULTS, "none": Faults()}
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence; argparse would print the usage before it."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse declares NoReturn; exit() is that
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
@@ -67,7 +68,7 @@ def _show(done: int, total: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 2 after one sentence on stderr."""
+    """The exit code: 0; after one sentence on stderr, 2, or 130 when interrupted."""
     options = _parser().parse_args(arguments)
     try:
         simulation = Simulation(
@@ -83,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DspError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: the same command goes on with {options.out}.", file=sys.stderr)
+        return 130
     rows = ", ".join(f"{count:,} {event}s" for event, count in manifest.rows.items())
     faulty = sum(count for reasons in manifest.faults.values() for count in reasons.values())
     print(f"{options.out}: {rows}; {faulty:,} faulty or duplicate lines; {sum(manifest.late.values()):,} lines late.")

@@ -46,6 +46,7 @@ class Targets:
 
     @property
     def needed(self) -> tuple[Target, ...]:
+        """All fields without which the line is rejected."""
         return (self.key, self.time, *self.other_needed)
 
 

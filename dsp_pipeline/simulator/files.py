@@ -33,6 +33,7 @@ def hour_path(folder: Path, hour: int, ending: str) -> Path:
 
 
 def log_path(out: Path, event: str, hour: int, number: int) -> Path:
+    """Where a log file is written; `number` is ON_TIME or LATE."""
     return hour_path((out / "late" if number == LATE else out) / event, hour, f"-{number}.jsonl.gz")
 
 
@@ -55,6 +56,7 @@ class GzipLog:
         self._gzip = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
 
     def write(self, lines: pa.BinaryArray) -> None:
+        """Append lines, each with its newline."""
         if len(lines):
             self._file.write(self._gzip.compress(content(lines)))
 
@@ -67,6 +69,7 @@ class GzipLog:
 
 
 def write_json(out: Path, name: str, value: Any) -> None:
+    """Replace a file of the folder by the value, keys in order."""
     with aside(out, out / name) as path:
         path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 

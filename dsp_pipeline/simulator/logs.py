@@ -106,6 +106,7 @@ def make_pieces(world: World, levels: Levels) -> Pieces:
 
 
 def bid_lines(simulation: Simulation, pieces: Pieces, chunk: Chunk) -> pa.BinaryArray:
+    """All bids of the chunk, in order of time."""
     rows = np.arange(len(chunk.bid_ms))
     ids = hexadecimal(identifiers(simulation, chunk, traffic.BID, rows))
     head = fixed(len(rows), b'{"id":"', ids, b'","ts":"', _day_hour(chunk.hour), *clock(chunk.bid_ms), b'Z",')
@@ -113,6 +114,7 @@ def bid_lines(simulation: Simulation, pieces: Pieces, chunk: Chunk) -> pa.Binary
 
 
 def win_lines(simulation: Simulation, pieces: Pieces, chunk: Chunk) -> pa.BinaryArray:
+    """The bids that won, in order of the notice."""
     rows, size = chunk.win, len(chunk.win)
     ids = hexadecimal(identifiers(simulation, chunk, traffic.BID, rows))
     at = digits(chunk.hour * HOUR_MS + chunk.won_ms, 13)
@@ -126,6 +128,7 @@ def win_lines(simulation: Simulation, pieces: Pieces, chunk: Chunk) -> pa.Binary
 
 
 def impression_lines(simulation: Simulation, pieces: Pieces, chunk: Chunk) -> pa.BinaryArray:
+    """The wins that were shown, in order of time."""
     rows, size = chunk.impression, len(chunk.impression)
     bid = hexadecimal(identifiers(simulation, chunk, traffic.BID, rows))
     time = (_day_hour(chunk.hour), *clock(chunk.served_ms))

@@ -54,6 +54,7 @@ class Manifest:
         return {event: sum(hour.late[event] for hour in self.hours) for event in self.parameters["events"]}
 
     def write(self, out: Path) -> None:
+        """Write it; from now on the folder is whole."""
         hours = [asdict(hour) | {"hour": hour.hour.strftime("%Y-%m-%dT%H:00:00Z")} for hour in self.hours]
         totals = {"rows": self.rows, "faults": self.faults, "late": self.late}
         write_json(out, NAME, {"parameters": self.parameters, **totals, "hours": hours})

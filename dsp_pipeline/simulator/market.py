@@ -115,4 +115,5 @@ def calibrate(world: World, seed: int, sample: int = 60_000) -> Levels:
 
 
 def sigmoid(log_odds: Floats) -> Floats:
+    """Probability of log-odds."""
     return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float64)

@@ -109,7 +109,7 @@ def draw_chunk(simulation: Simulation, world: World, levels: Levels, hour: int, 
     )
     shown = len(impression)
     clicked = np.flatnonzero(rng.random(shown) < click_probability)
-    at = hour * HOUR_MS + served_ms[clicked] + _click_delay_ms(rng, len(clicked))
+    at = hour * HOUR_MS + served_ms[clicked] + click_delay_ms(rng, len(clicked))
     again = np.flatnonzero(rng.random(len(clicked)) < 0.03)
     again_at = at[again] + rng.integers(300, 8_000, len(again))
     converted = np.flatnonzero(rng.random(len(clicked)) < after_click[clicked])
@@ -155,7 +155,7 @@ def _expected_bids(simulation: Simulation, hour: int) -> float:
     return float(simulation.impressions_per_day / (WIN_RATE * RENDER_RATE) * UTC_CURVE[hour % 24])
 
 
-def _click_delay_ms(rng: np.random.Generator, size: int) -> Ints:
+def click_delay_ms(rng: np.random.Generator, size: int) -> Ints:
     """Seconds to minutes; one in thirty comes back to an open page up to hours later."""
     delay = np.exp(np.log(12_000) + 1.1 * rng.standard_normal(size))
     slow = rng.random(size) < 0.03

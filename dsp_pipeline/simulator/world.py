@@ -1,4 +1,4 @@
-"""Who and what there is: advertisers, campaigns, creatives, exchanges, sites, placements, users, and what moves a click.
+"""Who and what there is: advertisers, campaigns, creatives, sites, placements, users; and what moves a click.
 
 Every effect is an addend to the log-odds of a click. Their spread (standard deviation about 1.2 in all) makes a
 placement or a campaign several times better than another, as in iPinYou's logs, where advertisers' click rates differ
@@ -89,6 +89,7 @@ class World:
 
     @property
     def users(self) -> int:
+        """How many users there are."""
         return len(self.user_number)
 
 

@@ -24,10 +24,12 @@ class Folder:
 
 def make_simulation(**changes: Any) -> Simulation:
     """A day of 1,500 impressions unless changed."""
-    return Simulation(**{"first": date(2026, 11, 17), "days": 1, "impressions_per_day": 1_500, "seed": 7} | changes)
+    defaults: dict[str, Any] = {"first": date(2026, 11, 17), "days": 1, "impressions_per_day": 1_500, "seed": 7}
+    return Simulation(**(defaults | changes))
 
 
 def write(out: Path, **changes: Any) -> Folder:
+    """Simulate into a folder, in this process."""
     simulation = make_simulation(**changes)
     return Folder(out, simulation, simulate(simulation, out, workers=1))
 

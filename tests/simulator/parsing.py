@@ -88,6 +88,7 @@ def judge(event: str, lines: list[bytes]) -> tuple[int, Counter[str]]:
 
 
 def at_path(row: Row, path: str) -> Any:
+    """The value at a path of dots; None when a step is missing."""
     for name in path.split("."):
         row = row.get(name)  # type: ignore[assignment]  # the last step gives a value
         if row is None:

@@ -109,7 +109,7 @@ def test_files_are_renamed_into_place(fresh: Fresh) -> None:
     with aside(out, target) as path:
         path.write_bytes(b"new")
         assert target.read_bytes() == before
-    assert target.read_bytes() == b"new"
+    assert target.read_bytes() == b"new" and not path.exists()
 
 
 def test_other_parameters_into_a_used_folder_are_refused(fresh: Fresh) -> None:

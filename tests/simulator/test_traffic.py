@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from dsp_pipeline.simulator.traffic import click_delay_ms
 from tests.simulator.conftest import Folder
 from tests.simulator.parsing import TIMES, files_of, lines_of, ms_of, rows_of
 
@@ -91,6 +92,15 @@ def test_traffic_follows_the_hour(large: Folder) -> None:
     assert by_hour[13] > 4 * by_hour[20] > 0
 
 
+def test_hours_are_drawn_apart(small: Folder) -> None:
+    """The users of one hour's bids are not those of another's, nor are they in its order."""
+    first, second = (
+        [json.loads(line)["user"]["id"] for line in lines_of(files_of(small.out, "bid", hour.hour)[0])]
+        for hour in small.manifest.hours[4:6]
+    )
+    assert sum(a == b for a, b in zip(first, second, strict=False)) < len(first) / 20
+
+
 def test_delays_are_seconds_for_clicks_and_hours_for_conversions(large: Folder) -> None:
     """Most clicks come within a minute, some after hours, all within a day; conversions within a week."""
     served = {row["id"]: ms_of("impression", row) for row in rows_of(large.out, "impression")}
@@ -102,6 +112,20 @@ def test_delays_are_seconds_for_clicks_and_hours_for_conversions(large: Folder) 
     waits = [row["t"] - clicks[row["clk"]]["t"] for row in rows_of(large.out, "conversion")]
     assert min(waits) >= 60_000 and max(waits) <= 7 * 24 * HOUR_MS
     assert max(waits) > 8 * HOUR_MS > median(waits)
+
+
+def test_no_click_is_later_than_a_day() -> None:
+    """Of a hundred thousand delays the longest lies within 23 hours; one in thirty is slow, the others minutes."""
+    delays = click_delay_ms(np.random.default_rng(1), 100_000)
+    assert delays.max() <= 23 * HOUR_MS
+    assert 0.02 < (delays > HOUR_MS / 4).mean() < 0.04
+
+
+def test_outcomes_are_in_order_of_time(large: Folder) -> None:
+    """Clicks and conversions of many hours' impressions are written in the order in which they happen."""
+    for event in ("click", "conversion"):
+        times = [row["t"] for row in rows_of(large.out, event)]
+        assert times == sorted(times)
 
 
 def test_truth_is_calibrated(large: Folder) -> None:
@@ -133,7 +157,8 @@ def test_clicks_can_be_learnt_from_what_is_logged(large: Folder) -> None:
         lambda row: str(row["user"]["ua"]),
     )
     for key in keys:
-        shown, clicks = defaultdict(lambda: 150.0), defaultdict(lambda: 150.0 * base)
+        shown: defaultdict[str, float] = defaultdict(lambda: 150.0)
+        clicks: defaultdict[str, float] = defaultdict(lambda: 150.0 * base)
         for row, before, click in zip(rows, past, label, strict=True):
             if before:
                 shown[key(row)] += 1
