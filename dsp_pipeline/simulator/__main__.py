@@ -81,8 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         progress = _show if sys.stderr.isatty() else None
         manifest = simulate(simulation, options.out, progress, workers=options.workers)
-    except (DspError, OSError) as error:
+    except DspError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write to {options.out}: {error.strerror}; choose another --out.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted: the same command goes on with {options.out}.", file=sys.stderr)

@@ -13,6 +13,7 @@ import pytest
 
 from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.simulator import Faults, simulate
+from dsp_pipeline.simulator.__main__ import main
 from dsp_pipeline.simulator.files import aside
 from tests.simulator.conftest import Folder, make_simulation
 from tests.simulator.parsing import contents
@@ -166,6 +167,29 @@ def test_the_command_line_writes_logs(tmp_path: Path, small: Folder) -> None:
     assert contents(tmp_path / "o") == contents(small.out)
     refused = _command(*options, "--seed", "8", "--out", str(tmp_path / "o"))
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "choose an empty folder" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--first", "tomorrow"), "'tomorrow' is not a date"),
+        (("--events", "clik"), "did you mean click?"),
+        (("--days", "0"), "days is 0"),
+        (("--out", "/dev/null/logs"), "choose another --out"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_the_command_line_says_in_one_sentence_what_is_wrong(
+    wrong: tuple[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong option is one line on stderr and exit code 2."""
+    try:
+        code: object = main(["--out", str(tmp_path / "o"), "--first", "2026-11-17", "--workers", "1", *wrong])
+    except SystemExit as stop:
+        code = stop.code
+    told = capsys.readouterr()
+    assert (code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert said in told.err
 
 
 def test_the_manifest_totals_are_the_sums_of_its_hours(small: Folder) -> None:
