@@ -11,59 +11,31 @@ from rich.console import Console
 from rich.table import Table
 
 from console.workers import Ran
-from dsp_pipeline.errors import NotFoundError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Receipt
-from tasks.bigquery_load import BigQueryLoad
-from tasks.export_model import ExportModel
-from tasks.feature_build import FeatureBuild
 from tasks.receipt_task import ReceiptTask
-from tasks.s3_log_ingest import S3LogIngest
+from tasks.restate import steps
 
 Graph = dict[str, list[tuple[ReceiptTask, Receipt]]]
 
 
-def graph(root: luigi.Task, platform: Platform) -> Graph:
-    """Every complete task below `root` with its receipt, by the name of its class."""
+def graph(root: luigi.Task) -> Graph:
+    """Every complete step below `root` with its receipt, by the name of its class."""
     found: Graph = defaultdict(list)
-    seen: set[str] = set()
-    ahead = [root]
-    while ahead:
-        task = ahead.pop()
-        if task.task_id in seen:
-            continue
-        seen.add(task.task_id)
-        if isinstance(task, ReceiptTask):
-            receipt = _receipt(task, platform)
-            if receipt:
-                found[task.task_family].append((task, receipt))
-        ahead.extend(luigi.task.flatten(task.requires()))
+    for step in steps(root):
+        receipt = step.receipt()
+        if receipt:
+            found[step.task_family].append((step, receipt))
     return found
 
 
-def show(found: Graph, ran: Ran, platform: Platform, console: Console) -> None:
+def show(found: Graph, ran: Ran, console: Console) -> None:
     """Print the tables: rows by event, tables, models, and where the time went."""
     _show_events(found, console)
     _show_tables(found, console)
     _show_models(found, console)
     _show_time(found, ran, console)
-    _show_late(found, platform, console)
-
-
-def _receipt(task: ReceiptTask, platform: Platform) -> Receipt | None:
-    address = task.output().address
-    try:
-        if isinstance(task, (BigQueryLoad, FeatureBuild)):
-            table, partition = (
-                (task.event, f"{task.hour:%Y-%m-%dT%H}")
-                if isinstance(task, BigQueryLoad)
-                else (task.table, task.date.isoformat())
-            )
-            return platform.warehouse.receipts(platform.table(table)).get(partition)
-        return platform.outputs.receipts.read(address)
-    except NotFoundError:
-        return None
+    _show_late(found, console)
 
 
 def _show_events(found: Graph, console: Console) -> None:
@@ -132,23 +104,19 @@ def _show_time(found: Graph, ran: Ran, console: Console) -> None:
     console.print(f"The graph took {ran.seconds:.1f} seconds{outside}.")
 
 
-def _show_late(found: Graph, platform: Platform, console: Console) -> None:
+def _show_late(found: Graph, console: Console) -> None:
     """Raw files that came after their hour was ingested, or changed since: the receipt does not list them."""
-    late = []
-    for task, receipt in found["S3LogIngest"]:
-        assert isinstance(task, S3LogIngest)
-        known = {(given.name, given.digest) for given in receipt.inputs}
-        late += [name for name in task.raw_inputs() if (name.name, name.digest) not in known]
+    late = [
+        given.name
+        for task, receipt in found["S3LogIngest"]
+        for given in task.inputs()
+        if given not in receipt.inputs
+    ]
     if late:
-        named = ", ".join(given.name for given in late[:3])
         console.print(
-            f"[yellow]{len(late)} raw files arrived or changed after their hour was ingested: {named}"
-            f"{' …' if late[3:] else ''}. Take them in with: luigi --module tasks Restate --date DAY[/yellow]"
+            f"[yellow]{len(late)} raw files came or changed after their hour was ingested: {', '.join(late[:3])}"
+            f"{' …' if late[3:] else ''}. Take them in with `luigi --module tasks Restate --date DAY`.[/yellow]"
         )
-
-
-def serving(found: Graph) -> list[ExportModel]:
-    return [task for task, _ in found["ExportModel"] if isinstance(task, ExportModel)]
 
 
 def _table(*columns: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from dsp_pipeline.errors import NotReadyError, SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.events.source import Source, load_source
 from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.settings import Settings
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.storage.base import ObjectStore, Stored
@@ -53,6 +55,7 @@ class Platform:
             settings.lake / "warehouse", memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
         )
         self.outputs = Outputs(self.store)
+        self.registry = BundleRegistry(self.store)
         self.catalog = Catalog(package / "features")
         self._tables: dict[str, Table] = {}
         self._trials: dict[tuple[str, str], Trial] = {}
@@ -145,14 +148,12 @@ class Platform:
                 found.append((stored, RawFile(key, lambda key=key: self.raw.get(key), captures)))  # type: ignore[misc]
         return found
 
-    def lineage(self, receipt: Receipt) -> dict[str, Any]:
-        """Everything upstream of an output: receipt by address, down to the raw files that ingests name as inputs."""
-        import json
-
+    def lineage(self, inputs: Sequence[Input]) -> dict[str, Any]:
+        """Everything upstream of these: receipt by address, down to the raw files that ingests name as inputs."""
         tables = {table.address: table for table in self._tables.values()}
         held: dict[str, Mapping[str, Receipt]] = {}
         found: dict[str, Any] = {}
-        ahead: list[Input] = list(receipt.inputs)
+        ahead = list(inputs)
         while ahead:
             name = ahead.pop().name
             stem, _, partition = name.rpartition("/")

@@ -2,11 +2,23 @@
 
 from tasks import logs
 from tasks.bigquery_load import BigQueryLoad
+from tasks.daily_pipeline import DailyPipeline
+from tasks.export_model import ExportModel
 from tasks.feature_build import FeatureBuild
 from tasks.raw_log import RawLog
+from tasks.restate import Restate
 from tasks.s3_log_ingest import S3LogIngest
 from tasks.train_model import TrainModel
 
 logs.configure()
 
-__all__ = ["BigQueryLoad", "FeatureBuild", "RawLog", "S3LogIngest", "TrainModel"]
+__all__ = [
+    "BigQueryLoad",
+    "DailyPipeline",
+    "ExportModel",
+    "FeatureBuild",
+    "RawLog",
+    "Restate",
+    "S3LogIngest",
+    "TrainModel",
+]

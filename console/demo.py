@@ -1,0 +1,86 @@
+"""`make run` and `make run-obd`: raw logs, then the whole graph under a real luigid, then where things are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from console import luigid, open_bandit, report, workers
+from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
+
+WORKERS = 2
+SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=60_000, seed=7, faults=DEMO_FAULTS)
+SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 29)
+
+
+def run_simulated() -> int:
+    console = Console(highlight=False)
+    raw = Path("raw/simulator")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        bar = progress.add_task("simulated hours", total=SIMULATED.days * 24)
+        simulate(SIMULATED, raw, lambda done, total: progress.update(bar, completed=done, total=total))
+        progress.update(bar, completed=SIMULATED.days * 24)
+    console.print(f"Raw logs are in {raw}/.")
+    return _run(console, SIMULATED_DAY, {})
+
+
+def run_open_bandit() -> int:
+    console = Console(highlight=False)
+    raw = Path("raw/open_bandit")
+    open_bandit.fetch(raw, console)
+    console.print(f"Raw logs are in {raw}/.")
+    return _run(
+        console,
+        OPEN_BANDIT_DAY,
+        {
+            "raw": str(raw),
+            "lake": "lake-open-bandit",
+            "source": "open_bandit",
+            "first_date": "2019-11-24",
+            "experiments": '["click_rate_open_bandit"]',
+        },
+    )
+
+
+def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
+    """Run DailyPipeline of the day with these settings of [dsp] in the place of luigi.cfg's, and tell what came of it."""
+    address = luigid.start()
+    console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
+    task = ["DailyPipeline", "--date", day.isoformat(), *_options(settings)]
+    ran = workers.run(task, address=address, workers=WORKERS, console=console)
+    _report(console, day, settings, ran)
+    command = " ".join(["luigi --module tasks", *task])
+    console.print(f"Again, by hand: {command} --scheduler-url {address}")
+    return 0
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--dsp-{name.replace('_', '-')}", value)]
+
+
+def _report(console: Console, day: date, settings: Mapping[str, str], ran: workers.Ran) -> None:
+    import luigi
+
+    config = luigi.configuration.get_config()
+    for name, value in settings.items():
+        config.set("dsp", name, value)
+
+    from tasks import DailyPipeline
+    from tasks.settings import platform
+
+    found = report.graph(DailyPipeline(date=day))
+    report.show(found, ran, console)
+    lake = os.path.relpath(platform().settings.lake)
+    for task, receipt in found["ExportModel"]:
+        served = ", which is what bidders load" if receipt.details["served"] else ""
+        console.print(f"Bundle of {task.experiment} / {task.arm}: {lake}/{receipt.details['bundle']}/{served}")
+    console.print(f"Pointers: {lake}/serving/{platform().settings.environment}/*.json")
+    console.print(f"Logs of the workers: {', '.join(map(str, ran.logs))}")
+
+
