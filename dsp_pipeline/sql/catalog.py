@@ -24,6 +24,7 @@ class Catalog:
         self.features = features
         self._paths: dict[str, Path] | None = None
         self._queries: dict[str, Query] = {}
+        self._checked: set[str] = set()
         self._versions: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
 
     def tables(self) -> list[str]:
@@ -70,6 +71,8 @@ class Catalog:
         return self._paths
 
     def _check(self, table: str, above: tuple[str, ...]) -> None:
+        if table in self._checked:
+            return
         query = self.query(table)
         if table in above:
             cycle = " → ".join([*above[above.index(table) :], table])
@@ -83,6 +86,7 @@ class Catalog:
                 near = UnknownNameError("table", read.table, [*self._found(), *EVENTS])
                 raise SqlError(query.path, self._reads_line(query), f"`reads:` names an {near}")
             self._check(read.table, (*above, table))
+        self._checked.add(table)
 
     @staticmethod
     def _reads_line(query: Query) -> int:

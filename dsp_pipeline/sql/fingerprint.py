@@ -29,6 +29,9 @@ def normalised(query: Query) -> str:
     from sqlglot import exp
 
     tree = query.tree.copy()
+    for join in tree.find_all(exp.Join):
+        if join.side and join.kind == "OUTER":
+            join.set("kind", None)
     for paren in list(tree.find_all(exp.Paren)):
         # `((x))` and `(column)` mean x; other parentheses may carry precedence and stay.
         if isinstance(paren.this, (exp.Paren, exp.Column, exp.Literal)):

@@ -20,7 +20,9 @@ _ENTRY = re.compile(r"([A-Za-z]+):\s*(.*)")
 _READ = re.compile(r"\s*([A-Za-z_]\w*)\s*\[\s*([+-]?\d+)\s*,\s*([+-]?\d+)\s*\]\s*(?:,|$)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _READS_EXAMPLE = "write for example `-- reads: impression [0, 0], click [0, +1]` (days relative to @date, inclusive)"
-_KEY_EXAMPLE = "write for example `-- key: impression_id` (the output columns that identify a row)"
+_KEY_EXAMPLE = (
+    "write for example `-- key: impression_id` (output columns that identify a row; notes follow an empty `--`)"
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""The folder of feature tables: names, reads, cycles, versions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsp_pipeline.errors import SqlError, UnknownNameError
+from dsp_pipeline.sql.catalog import Catalog
+from tests.sql.factories import BODY, write
+
+EVENTS = {"impression": "i1", "click": "c1"}
+
+
+def table_over(name: str) -> dict[str, str | None]:
+    return {"reads": f"{name} [-7, -1]", "body": f"SELECT impression_id FROM {name}"}
+
+
+def make_catalog(folder: Path) -> Catalog:
+    """labels reads events, rates reads labels, other stands alone."""
+    write(folder, "labels")
+    write(folder, "rates", **table_over("labels"))
+    write(folder, "other")
+    return Catalog(folder)
+
+
+def test_files_are_tables(tmp_path: Path) -> None:
+    """Every .sql file is found by its name."""
+    catalog = make_catalog(tmp_path)
+    catalog.check()
+    assert catalog.tables() == ["labels", "other", "rates"]
+    assert catalog.query("rates").reads[0].table == "labels"
+    assert catalog.query("rates") is catalog.query("rates")
+
+
+def test_unknown_table_tells_near_matches(tmp_path: Path) -> None:
+    """Tables and events both count as near."""
+    with pytest.raises(UnknownNameError, match="unknown table 'lables': did you mean labels"):
+        make_catalog(tmp_path).query("lables")
+    with pytest.raises(UnknownNameError, match="did you mean impression"):
+        make_catalog(tmp_path).query("impresion")
+
+
+@pytest.mark.parametrize("name", ["Labels", "7days", "a-b", "click"])
+def test_file_name_must_be_a_free_table_name(tmp_path: Path, name: str) -> None:
+    """A file named like an event, or with other signs, is refused."""
+    write(tmp_path, name)
+    with pytest.raises(SqlError, match=rf"{name}\.sql"):
+        Catalog(tmp_path).tables()
+
+
+def test_read_of_nothing_is_refused(tmp_path: Path) -> None:
+    """What is read must be an event or another file."""
+    write(tmp_path, "rates", **table_over("imprssion"))
+    with pytest.raises(SqlError, match=r"rates\.sql:2: .*'imprssion': did you mean impression"):
+        Catalog(tmp_path).check()
+
+
+def test_cycle_is_spelled_out(tmp_path: Path) -> None:
+    """Tables that feed each other are named in order, with the file."""
+    for name, over in (("a", "b"), ("b", "c"), ("c", "a")):
+        write(tmp_path, name, **table_over(over))
+    with pytest.raises(SqlError, match=r"[abc]\.sql: .*a → b → c → a"):
+        Catalog(tmp_path).check()
+    with pytest.raises(SqlError, match="a → b → c → a"):
+        Catalog(tmp_path).version("a", EVENTS)
+
+
+def test_change_upstream_changes_what_is_downstream(tmp_path: Path) -> None:
+    """A new query of `labels` makes a new version of `rates` and leaves `other` alone."""
+    before = make_catalog(tmp_path)
+    versions = {table: before.version(table, EVENTS) for table in before.tables()}
+    write(tmp_path, "labels", body=BODY.replace("IS NOT NULL", "IS NULL"))
+    after = Catalog(tmp_path)
+    changed = {table for table in after.tables() if after.version(table, EVENTS) != versions[table]}
+    assert changed == {"labels", "rates"}
+
+
+def test_event_version_reaches_all_that_read_it(tmp_path: Path) -> None:
+    """A new layout of clicks makes new tables; an event that nobody reads does not."""
+    catalog = make_catalog(tmp_path)
+    version = catalog.version("rates", EVENTS)
+    assert catalog.version("rates", {**EVENTS, "click": "c2"}) != version
+    assert catalog.version("rates", {**EVENTS, "win": "w2"}) == version
+    assert catalog.version("rates", dict(reversed(EVENTS.items()))) == version
+
+
+def test_event_without_a_version_is_named(tmp_path: Path) -> None:
+    """A version cannot be told while an event's is unknown."""
+    with pytest.raises(UnknownNameError, match="'click'"):
+        make_catalog(tmp_path).version("labels", {"impression": "i1"})
+
+
+def test_catalog_is_cheap_to_import() -> None:
+    """Listing tables loads neither sqlglot nor duckdb."""
+    code = "import sys, dsp_pipeline.sql.catalog; print({'sqlglot', 'duckdb', 'pyarrow'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "set()"
