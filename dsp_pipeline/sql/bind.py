@@ -11,7 +11,7 @@ from dsp_pipeline.sql.query import tables_used
 BOUND = "bound"
 
 
-def bind(tree: exp.Expression, relations: Mapping[str, exp.Expression]) -> exp.Expression:
+def bind(tree: exp.Expr, relations: Mapping[str, exp.Expr]) -> exp.Expr:
     """A copy of `tree` in which each table named in `relations` reads the given query instead.
 
     A table keeps its alias, or gets its own name as alias, so `impression.user_id` still means the same. The

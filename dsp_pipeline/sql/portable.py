@@ -250,7 +250,7 @@ INSTEAD = {
 }
 
 
-def check(tree: exp.Expression, path: Path | str = "query") -> None:
+def check(tree: exp.Expr, path: Path | str = "query") -> None:
     """Raise NonPortableSqlError at the first construct that is not proven, with its line and what to write."""
     for node in tree.walk(bfs=False):
         kind = type(node).__name__
@@ -260,7 +260,7 @@ def check(tree: exp.Expression, path: Path | str = "query") -> None:
             raise NonPortableSqlError(path, line_of(node), construct_of(node), INSTEAD.get(name, NOT_PROVEN))
         for argument, value in node.args.items():
             if argument not in allowed and value is not None and value is not False and value != []:
-                shown = value.sql(dialect="bigquery") if isinstance(value, exp.Expression) else argument.strip("_")
+                shown = value.sql(dialect="bigquery") if isinstance(value, exp.Expr) else argument.strip("_")
                 construct = f"{construct_of(node)} with {argument.strip('_').replace('_', ' ')} {shown}"
                 instead = INSTEAD.get(type(value).__name__) or INSTEAD.get(f"{kind}.{argument}", NOT_PROVEN)
                 raise NonPortableSqlError(path, line_of(node), construct, instead)

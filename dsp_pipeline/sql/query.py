@@ -102,7 +102,7 @@ def parse(path: Path, text: str) -> exp.Select:
     return tree
 
 
-def tables_used(tree: exp.Expression) -> Iterator[exp.Table]:
+def tables_used(tree: exp.Expr) -> Iterator[exp.Table]:
     """Each place of `tree` that names a table which is not a CTE."""
     ctes = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
@@ -110,14 +110,14 @@ def tables_used(tree: exp.Expression) -> Iterator[exp.Table]:
             yield table
 
 
-def _check_clocks(path: Path, tree: exp.Expression) -> None:
+def _check_clocks(path: Path, tree: exp.Expr) -> None:
     for node in tree.find_all(*_CLOCKS_AND_DICE):
         name = str(node.meta.get("bigquery_name") or node.sql_name()).upper()
         cure = "a day must come out the same when it is built again; use @date"
         raise SqlError(path, portable.line_of(node), f"{name} gives another value on each run; {cure}")
 
 
-def _check_parameters(path: Path, tree: exp.Expression) -> None:
+def _check_parameters(path: Path, tree: exp.Expr) -> None:
     for node in tree.find_all(exp.Parameter, exp.Placeholder, exp.SessionParameter):
         if not isinstance(node, exp.Parameter) or node.name != "date":
             text = node.sql(dialect="bigquery")
@@ -125,7 +125,7 @@ def _check_parameters(path: Path, tree: exp.Expression) -> None:
             raise SqlError(path, portable.line_of(node), f"unknown parameter {text}; {cure}")
 
 
-def _check_tables(path: Path, tree: exp.Expression, header: Header) -> None:
+def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
     declared = {read.table for read in header.reads}
     lowered = {name.lower() for name in declared} | {path.stem.lower()}
     seen: set[str] = set()

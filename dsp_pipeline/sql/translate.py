@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["prepare", "to_duckdb"]
 
 
-def to_duckdb(tree: exp.Expression) -> str:
+def to_duckdb(tree: exp.Expr) -> str:
     """`tree` as DuckDB's SQL, for a connection that went through `prepare`. The tree is not touched.
 
     INT64 comes out as BIGINT, FLOAT64 as DOUBLE, STRING as VARCHAR, BOOL as BOOLEAN, DATE as DATE and TIMESTAMP as
@@ -44,8 +44,7 @@ def to_duckdb(tree: exp.Expression) -> str:
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Give `connection` BigQuery's time zone (UTC), its functions, and FARM_FINGERPRINT. Doing it twice is harmless."""
     connection.execute("SET TimeZone = 'UTC'")
-    for signature, body in MACROS.items():
-        connection.execute(f"CREATE OR REPLACE MACRO {signature} AS {body}")
+    connection.execute(MACROS)
     from duckdb import func
 
     known = connection.execute("SELECT count(*) FROM duckdb_functions() WHERE function_name = 'farm_fingerprint'")
@@ -60,12 +59,12 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _own_nodes(tree: exp.Expression) -> Iterator[exp.Expr]:
+def _own_nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
     """The nodes of the query itself, parents first; what `bind` put in is the warehouse's and stays."""
     yield from tree.walk(bfs=False, prune=lambda node: bool(node.meta.get(BOUND)))
 
 
-def _group_by_what_is_selected(tree: exp.Expression) -> None:
+def _group_by_what_is_selected(tree: exp.Expr) -> None:
     """`GROUP BY hour` means the selected `… AS hour` in BigQuery, but a column `hour` of the table in DuckDB."""
     for select in tree.find_all(exp.Select):
         group = select.args.get("group")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dsp_pipeline.sql.query import Query, read_query
 
@@ -25,11 +26,12 @@ def make_text(
     return "\n".join([*(f"-- {line}" for line in header if line), body.strip(), ""])
 
 
-def write(folder: Path, name: str = "labels", text: str | None = None, **changes: str | None) -> Path:
+def write(folder: Path, name: str = "labels", *, text: str | None = None, **changes: Any) -> Path:
+    """Write a file of `make_text(**changes)`, or of `text`."""
     path = folder / f"{name}.sql"
-    path.write_text(make_text(**changes) if text is None else text, encoding="utf-8")  # type: ignore[arg-type]
+    path.write_text(make_text(**changes) if text is None else text, encoding="utf-8")
     return path
 
 
-def make_query(folder: Path, **changes: str | None) -> Query:
+def make_query(folder: Path, **changes: Any) -> Query:
     return read_query(write(folder, **changes))

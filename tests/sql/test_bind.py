@@ -12,12 +12,12 @@ from dsp_pipeline.sql.translate import to_duckdb
 from tests.sql.factories import make_query
 
 
-def parse(text: str, dialect: str = "bigquery") -> exp.Expression:
+def parse(text: str, dialect: str = "bigquery") -> exp.Expr:
     return sqlglot.parse_one(text, dialect=dialect)
 
 
 RELATIONS = {"impression": parse("SELECT * FROM lake.i"), "click": parse("SELECT * FROM lake.c")}
-I, C = "(SELECT * FROM lake.i)", "(SELECT * FROM lake.c)"
+SHOWN, CLICKED = "(SELECT * FROM lake.i)", "(SELECT * FROM lake.c)"
 
 
 def bound(text: str) -> str:
@@ -26,18 +26,18 @@ def bound(text: str) -> str:
 
 def test_alias_is_kept() -> None:
     """A table that has an alias keeps it."""
-    assert bound("SELECT i.x FROM impression AS i") == f"SELECT i.x FROM {I} AS i"
+    assert bound("SELECT i.x FROM impression AS i") == f"SELECT i.x FROM {SHOWN} AS i"
 
 
 def test_name_becomes_the_alias() -> None:
     """`impression.x` still means the impression's x."""
-    assert bound("SELECT impression.x FROM impression") == f"SELECT impression.x FROM {I} AS impression"
+    assert bound("SELECT impression.x FROM impression") == f"SELECT impression.x FROM {SHOWN} AS impression"
 
 
 def test_self_join_binds_both_sides() -> None:
     """The same table twice is bound twice, under its two aliases."""
     got = bound("SELECT a.x FROM impression AS a JOIN impression AS b ON a.x = b.x")
-    assert got == f"SELECT a.x FROM {I} AS a JOIN {I} AS b ON a.x = b.x"
+    assert got == f"SELECT a.x FROM {SHOWN} AS a JOIN {SHOWN} AS b ON a.x = b.x"
 
 
 def test_ctes_and_subqueries_are_bound() -> None:
@@ -47,14 +47,14 @@ def test_ctes_and_subqueries_are_bound() -> None:
         "WHERE x IN (SELECT x FROM clicks) AND EXISTS(SELECT 1 FROM click AS c WHERE c.x = s.x)"
     )
     assert got == (
-        f"WITH clicks AS (SELECT x FROM {C} AS click) SELECT x FROM (SELECT x FROM {I} AS impression) AS s "
-        f"WHERE x IN (SELECT x FROM clicks) AND EXISTS(SELECT 1 FROM {C} AS c WHERE c.x = s.x)"
+        f"WITH clicks AS (SELECT x FROM {CLICKED} AS click) SELECT x FROM (SELECT x FROM {SHOWN} AS impression) AS s "
+        f"WHERE x IN (SELECT x FROM clicks) AND EXISTS(SELECT 1 FROM {CLICKED} AS c WHERE c.x = s.x)"
     )
 
 
 def test_column_of_the_same_name_stays() -> None:
     """A column that is called like a table is a column."""
-    assert bound("SELECT click FROM impression") == f"SELECT click FROM {I} AS impression"
+    assert bound("SELECT click FROM impression") == f"SELECT click FROM {SHOWN} AS impression"
 
 
 def test_relation_that_names_the_table_is_not_bound_again() -> None:

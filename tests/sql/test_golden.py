@@ -28,7 +28,7 @@ def name(case: dict[str, Any]) -> str:
     return str(case["expression"])
 
 
-def parse(expression: str) -> exp.Expression:
+def parse(expression: str) -> exp.Expr:
     return sqlglot.parse_one(f"SELECT {expression} AS result", dialect="bigquery")
 
 
@@ -39,7 +39,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def run(connection: duckdb.DuckDBPyConnection, tree: exp.Expression) -> tuple[pa.DataType, Any]:
+def run(connection: duckdb.DuckDBPyConnection, tree: exp.Expr) -> tuple[pa.DataType, Any]:
     portable.check(tree)
     table = connection.sql(translate.to_duckdb(tree)).to_arrow_table()
     assert table.num_rows == 1
@@ -52,14 +52,17 @@ def assert_equal(kind: pa.DataType, value: Any, expected: Any) -> None:
     elif isinstance(expected, dict):
         ((what, inner),) = expected.items()
         if what == "about":
-            assert pa.types.is_float64(kind) and math.isclose(value, inner, rel_tol=1e-15)
+            assert pa.types.is_float64(kind)
+            assert math.isclose(value, inner, rel_tol=1e-15)
         elif what == "date":
-            assert pa.types.is_date32(kind) and value == date.fromisoformat(inner)
+            assert pa.types.is_date32(kind)
+            assert value == date.fromisoformat(inner)
         else:
             assert kind == pa.timestamp("us", tz="UTC" if what == "timestamp" else None)
             assert value == datetime.fromisoformat(inner)
     elif isinstance(expected, list):
-        assert pa.types.is_list(kind) and len(value) == len(expected)
+        assert pa.types.is_list(kind)
+        assert len(value) == len(expected)
         for each, wanted in zip(value, expected, strict=True):
             assert_equal(kind.value_type, each, wanted)
     else:

@@ -74,7 +74,7 @@ def test_wrong_header_is_named_with_line_and_cure(
 def test_misspelt_entry_is_not_taken_for_prose(tmp_path: Path) -> None:
     """`read:` is a mistake, not part of the grain."""
     text = make_text().replace("-- reads:", "-- read:")
-    with pytest.raises(SqlError, match="labels.sql:2: unknown header entry `read:`"):
+    with pytest.raises(SqlError, match=r"labels\.sql:2: unknown header entry `read:`"):
         read_query(write(tmp_path, text=text))
 
 
@@ -116,14 +116,14 @@ def test_wrong_query_is_named_with_line_and_cure(tmp_path: Path, body: str, line
 
 def test_undeclared_table_tells_the_near_match(tmp_path: Path) -> None:
     """A typo in FROM names what the header has."""
-    with pytest.raises(UndeclaredTableError, match="labels.sql:5: .*reads impresion.*did you mean impression"):
+    with pytest.raises(UndeclaredTableError, match=r"labels\.sql:5: .*reads impresion.*did you mean impression"):
         make_query(tmp_path, body="SELECT impression_id\nFROM impresion", reads=READS_ONE)
 
 
 def test_tables_of_subqueries_count(tmp_path: Path) -> None:
     """A table read inside a subquery must be declared as well."""
     body = "SELECT impression_id\nFROM impression\nWHERE impression_id IN (\n  SELECT impression_id FROM click)"
-    with pytest.raises(UndeclaredTableError, match=":7: the query reads click"):
+    with pytest.raises(UndeclaredTableError, match=r":7: the query reads click"):
         make_query(tmp_path, body=body, reads=READS_ONE)
 
 
