@@ -16,7 +16,8 @@ CREATE OR REPLACE MACRO bq_divide(a, b) AS
     CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE CAST(a AS DOUBLE) / b END;
 CREATE OR REPLACE MACRO bq_safe_divide(a, b) AS
     CASE WHEN b = 0 THEN NULL
-         WHEN isfinite(CAST(a AS DOUBLE)) AND isfinite(CAST(b AS DOUBLE)) AND NOT isfinite(CAST(a AS DOUBLE) / b) THEN NULL
+         WHEN isfinite(CAST(a AS DOUBLE)) AND isfinite(CAST(b AS DOUBLE)) AND NOT isfinite(CAST(a AS DOUBLE) / b)
+         THEN NULL
          ELSE CAST(a AS DOUBLE) / b END;
 CREATE OR REPLACE MACRO bq_ln(x) AS
     CASE WHEN x <= 0 THEN error('LN of a number that is not positive') ELSE ln(CAST(x AS DOUBLE)) END;

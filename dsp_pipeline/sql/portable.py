@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sqlglot import exp
 
 from dsp_pipeline.errors import NonPortableSqlError
-from dsp_pipeline.sql.portable_rules import RULES, construct_of
+from dsp_pipeline.sql.place import construct_of, line_of
+from dsp_pipeline.sql.portable_rules import RULES
 
 NOT_PROVEN = (
     "it is not among the constructs proven equal on BigQuery and DuckDB (docs/sql.md lists them); "
@@ -20,7 +20,7 @@ NOT_PROVEN = (
 )
 
 _SHAPE = """
-Select expressions from_ joins where group having qualify order limit distinct with_ windows
+Select expressions from_ joins where group having qualify order limit distinct with_
 Subquery this alias with_
 Union this expression distinct with_
 Except this expression distinct with_
@@ -48,7 +48,7 @@ Parameter this
 Var this
 DType
 DataType this
-Window this partition_by order spec over alias
+Window this partition_by order spec over
 WindowSpec kind start start_side end end_side
 Exists this
 Literal this is_string
@@ -229,6 +229,8 @@ INSTEAD = {
     "TableSample": "write MOD(ABS(MOD(FARM_FINGERPRINT(key), 100)), 100) < n: the same rows on each run",
     "Pivot": "write SUM(IF(kind = 'a', value, 0)) for each column",
     "Escape": "write the backslash inside the LIKE pattern",
+    "Select.windows": "write the window at each function: OVER (PARTITION BY … ORDER BY …)",
+    "Window.alias": "write the window at each function: OVER (PARTITION BY … ORDER BY …)",
     "ILike": "write LOWER(x) LIKE 'pattern'",
     "Xor": "write a != b",
     "Rollup": "write one SELECT for each level and UNION ALL",
@@ -268,14 +270,3 @@ def check(tree: exp.Expr, path: Path | str = "query") -> None:
         problem = rule(node) if rule else None
         if problem:
             raise NonPortableSqlError(path, line_of(node), *problem)
-
-
-def line_of(node: Any) -> int | None:
-    """The line of the file that `node` stands on, counted from 1; None when sqlglot does not know."""
-    at = node
-    while at is not None:
-        lines = [inner.meta["line"] for inner in at.walk() if "line" in inner.meta]
-        if lines:
-            return int(min(lines))
-        at = at.parent
-    return None

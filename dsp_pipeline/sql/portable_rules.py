@@ -1,4 +1,4 @@
-"""The finer print of the whitelist: which date parts, formats, types and orders of an allowed node were proven.
+"""The finer print of the whitelist: which patterns, joins, orders and structs of an allowed node were proven.
 
 A rule gets a node and answers None, or (what is wrong, what to write instead).
 """
@@ -11,109 +11,19 @@ from typing import Any
 
 from sqlglot import exp
 
-from dsp_pipeline.sql.time_rewrites import MICROS, MONTHS, WEEK_SHIFT, unit_of
+from dsp_pipeline.sql.place import construct_of
+from dsp_pipeline.sql.portable_time import TIME_RULES
 
 Node = Any
 Problem = tuple[str, str] | None
 
-_DAYS = {"DAY"} | set(MONTHS)
-_WEEKS = set(WEEK_SHIFT)
-_EXTRACTS = {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAYOFWEEK", "DAY", "DAYOFYEAR", "WEEK"}
-_EXTRACTS |= {"WEEK(SUNDAY)", "WEEK(MONDAY)", "ISOWEEK", "MONTH", "QUARTER", "YEAR", "ISOYEAR", "DATE"}
-_ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+")
-_DATE_TEXT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
-_TIME_TEXT = re.compile(_DATE_TEXT.pattern + r"([ Tt]\d{1,2}:\d{1,2}:\d{1,2}(\.\d{1,6})?)?(Z|z|[+-]\d{1,2}(:\d{2})?)?")
 _RANKS = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile)
 _NEEDS_ORDER = (*_RANKS, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue)
 _OVER = (*_NEEDS_ORDER, exp.Count, exp.CountIf, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr)
-_CAST_TYPES = {
-    exp.DType.BIGINT,
-    exp.DType.DOUBLE,
-    exp.DType.TEXT,
-    exp.DType.BOOLEAN,
-    exp.DType.DATE,
-    exp.DType.TIMESTAMPTZ,
-}
-
-
-def construct_of(node: Any) -> str:
-    """How a person would call `node`: a function by its name, other things by their text."""
-    if isinstance(node, exp.Anonymous):
-        return str(node.name).upper()
-    if isinstance(node, exp.NetFunc):
-        return f"NET.{construct_of(node.this)}"
-    if isinstance(node, (exp.Dot, exp.Tuple, exp.HexString)):
-        return str(node.sql(dialect="bigquery"))
-    if node.meta.get("bigquery_name"):
-        return str(node.meta["bigquery_name"]).upper()
-    if isinstance(node, exp.Func):
-        return str(node.sql_name())
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).upper()
-
-
-def _units(name: str, allowed: set[str]) -> Callable[[Node], Problem]:
-    def rule(node: Node) -> Problem:
-        unit = unit_of(node)
-        return None if unit in allowed else (f"{name} by {unit}", f"use one of {', '.join(sorted(allowed))}")
-
-    return rule
-
-
-def _zone(node: Node) -> Problem:
-    zone = node.args.get("zone")
-    if zone is None or (isinstance(zone, exp.Literal) and _ZONE.fullmatch(zone.name)):
-        return None
-    return f"the time zone {zone.sql(dialect='bigquery')}", "write a name such as 'Asia/Tokyo'"
-
-
-def _timestamp_trunc(node: Node) -> Problem:
-    unit = unit_of(node)
-    if node.args.get("zone") is not None and unit not in _DAYS | _WEEKS:
-        return f"TIMESTAMP_TRUNC by {unit} in a time zone", "leave the zone out, or truncate to DAY or more"
-    return _units("TIMESTAMP_TRUNC", {"SECOND", "MINUTE", "HOUR"} | _DAYS | _WEEKS)(node) or _zone(node)
-
-
-def _extract(node: Node) -> Problem:
-    problem = _units("EXTRACT", _EXTRACTS)(node)
-    return problem or (_zone(node.expression) if isinstance(node.expression, exp.AtTimeZone) else None)
 
 
 def _inside(parent: type | tuple[type, ...], construct: str, cure: str) -> Callable[[Node], Problem]:
     return lambda node: None if isinstance(node.parent, parent) else (construct, cure)
-
-
-def _cast(node: Node) -> Problem:
-    to, value = node.args["to"], node.this
-    literal = isinstance(value, exp.Literal) and value.is_string
-    if to.this == exp.DType.DATE and literal and not _DATE_TEXT.fullmatch(value.name):
-        return f"the DATE '{value.name}'", "write 'YYYY-MM-DD'"
-    if to.this == exp.DType.TIMESTAMPTZ and literal and not _TIME_TEXT.fullmatch(value.name):
-        return f"the TIMESTAMP '{value.name}'", "write 'YYYY-MM-DD HH:MM:SS+00'"
-    if to.this == exp.DType.TIMESTAMP and literal and isinstance(node.parent, exp.DatetimeDiff):
-        return None
-    if to.this not in _CAST_TYPES:
-        cure = "use INT64, FLOAT64, STRING, BOOL, DATE or TIMESTAMP"
-        return f"CAST to {to.sql(dialect='bigquery')}", cure
-    if isinstance(value, exp.Literal) and not literal and not value.name.isdigit() and to.this == exp.DType.TEXT:
-        return f"CAST({value.name} AS STRING)", "write the text itself"
-    return None
-
-
-def _format(allowed: str, required: str, name: str) -> Callable[[Node], Problem]:
-    def rule(node: Node) -> Problem:
-        pattern = node.args["format"]
-        if not isinstance(pattern, (exp.Literal, exp.RawString)):
-            return f"{name} with a format that is not a literal", "write the format as text"
-        codes = re.findall(r"%(?:E\*S|E\dS|Ez|.)", pattern.name)
-        wrong = [code for code in codes if code not in allowed.split()]
-        if wrong:
-            return f"{name} with {wrong[0]}", f"use only {allowed}"
-        missing = [code for code in required.split() if code not in codes]
-        if missing and name.startswith("PARSE"):
-            return f"{name} without {missing[0]}", "name year, month and day: the engines fill gaps differently"
-        return _zone(node)
-
-    return rule
 
 
 def _regexp(node: Node) -> Problem:
@@ -136,7 +46,7 @@ def _window(node: Node) -> Problem:
     if not isinstance(function, _OVER):
         cure = "aggregate in a subquery, or rank with ROW_NUMBER() and COUNT(*) OVER (…)"
         return f"{construct_of(function)}(…) OVER (…)", cure
-    if isinstance(function, _NEEDS_ORDER) and node.args.get("order") is None and node.args.get("alias") is None:
+    if isinstance(function, _NEEDS_ORDER) and node.args.get("order") is None:
         return f"{construct_of(function)}(…) without ORDER BY", "add ORDER BY: rows have no order of their own"
     return None
 
@@ -170,6 +80,8 @@ def _unnest(node: Node) -> Problem:
         return None
     if not isinstance(node.parent, (exp.From, exp.Join)):
         return "UNNEST here", "write FROM table, UNNEST(array) AS element"
+    if len(node.expressions) != 1:
+        return "UNNEST of several arrays", "join two UNNESTs by their offsets"
     if alias is None and not isinstance(node.args.get("offset"), exp.Identifier):
         return "UNNEST without a name", "write UNNEST(…) AS element"
     if isinstance(node.args.get("offset"), exp.Identifier) and node.args["offset"].name.lower() == "offset":
@@ -184,6 +96,36 @@ def _join(node: Node) -> Problem:
     if node.kind.upper() not in ("", "INNER", "CROSS", "OUTER"):
         return f"{node.kind} JOIN", "write WHERE EXISTS (…)"
     return None
+
+
+def _ignore_nulls(node: Node) -> Problem:
+    if isinstance(node.this, (exp.ArrayAgg, exp.FirstValue, exp.LastValue)):
+        return None
+    return f"{construct_of(node.this)} with IGNORE NULLS", "filter the rows in a subquery"
+
+
+def _distinct(node: Node) -> Problem:
+    if len(node.expressions) > 1:
+        return "DISTINCT of several values", "concatenate them, or select them DISTINCT in a subquery"
+    return None
+
+
+def _set_operation(node: Node) -> Problem:
+    if node.args.get("distinct"):
+        return None
+    return f"{construct_of(node)} ALL", f"write {construct_of(node)} DISTINCT"
+
+
+def _table_alias(node: Node) -> Problem:
+    if node.args.get("columns") and not isinstance(node.parent, exp.Unnest):
+        return "a list of column names after the alias", "name the columns with AS in the SELECT"
+    return None
+
+
+def _json_step(node: Node) -> Problem:
+    if re.fullmatch(r"[A-Za-z_]\w*" if isinstance(node, exp.JSONPathKey) else r"\d+", str(node.this)):
+        return None
+    return "this JSON path", "write '$.key' and '[0]' steps"
 
 
 def _struct(node: Node) -> Problem:
@@ -229,31 +171,14 @@ def _hash(node: Node) -> Problem:
     return "a hash as BYTES", "write FARM_FINGERPRINT(x), TO_HEX(SHA256(x)) or TO_HEX(MD5(x))"
 
 
-def _date(node: Node) -> Problem:
-    return _zone(node)
-
-
 def _any_value(node: Node) -> Problem:
     if isinstance(node.this, exp.HavingMax):
         return None
     return "ANY_VALUE, which may answer otherwise on each run,", "write MIN(x), MAX(x) or ANY_VALUE(x HAVING MAX y)"
 
 
-def _exactly_one_step(node: Node) -> Problem:
-    return _units("GENERATE_DATE_ARRAY", {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})(node)
-
-
 RULES: dict[type, Callable[[Node], Problem]] = {
-    exp.TimestampAdd: _units("TIMESTAMP_ADD", set(MICROS)),
-    exp.TimestampSub: _units("TIMESTAMP_SUB", set(MICROS)),
-    exp.TimestampDiff: _units("TIMESTAMP_DIFF", set(MICROS)),
-    exp.TimestampTrunc: _timestamp_trunc,
-    exp.DateAdd: _units("DATE_ADD", _DAYS | {"WEEK", "WEEK(SUNDAY)"}),
-    exp.DateSub: _units("DATE_SUB", _DAYS | {"WEEK", "WEEK(SUNDAY)"}),
-    exp.DateDiff: _units("DATE_DIFF", _DAYS | _WEEKS),
-    exp.DateTrunc: _units("DATE_TRUNC", _DAYS | _WEEKS),
-    exp.DatetimeDiff: _units("DATETIME_DIFF", set(MICROS)),
-    exp.Extract: _extract,
+    **TIME_RULES,
     exp.AtTimeZone: _inside(exp.Extract, "AT TIME ZONE", "write EXTRACT(HOUR FROM t AT TIME ZONE 'Asia/Tokyo')"),
     exp.Interval: _inside(
         exp.GenerateDateArray, "INTERVAL", "write TIMESTAMP_ADD, TIMESTAMP_SUB, DATE_ADD or DATE_SUB"
@@ -263,13 +188,6 @@ RULES: dict[type, Callable[[Node], Problem]] = {
         if isinstance(node.this, (exp.StrToTime, exp.StrToDate))
         else ("SAFE.", "use SAFE_DIVIDE, SAFE_CAST or SAFE_OFFSET")
     ),
-    exp.Cast: _cast,
-    exp.TryCast: _cast,
-    exp.Date: _date,
-    exp.Timestamp: _date,
-    exp.TimeToStr: _format("%Y %m %d %H %M %S %j %a %A %b %B %y %%", "", "FORMAT"),
-    exp.StrToTime: _format("%Y %m %d %H %M %S %E*S", "%Y %m %d", "PARSE_TIMESTAMP"),
-    exp.StrToDate: _format("%Y %m %d", "%Y %m %d", "PARSE_DATE"),
     exp.RegexpLike: _regexp,
     exp.RegexpExtract: _regexp,
     exp.RegexpExtractAll: _regexp,
@@ -282,6 +200,14 @@ RULES: dict[type, Callable[[Node], Problem]] = {
     exp.Ordered: _ordered,
     exp.Unnest: _unnest,
     exp.Join: _join,
+    exp.IgnoreNulls: _ignore_nulls,
+    exp.HavingMax: _inside(exp.AnyValue, "HAVING MAX", "write ANY_VALUE(x HAVING MAX y)"),
+    exp.Distinct: _distinct,
+    exp.Except: _set_operation,
+    exp.Intersect: _set_operation,
+    exp.TableAlias: _table_alias,
+    exp.JSONPathKey: _json_step,
+    exp.JSONPathSubscript: _json_step,
     exp.Struct: _struct,
     exp.Array: _array,
     exp.Having: _shadowed,

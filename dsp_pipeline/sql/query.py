@@ -18,6 +18,7 @@ from sqlglot.errors import ParseError, TokenError
 from dsp_pipeline.errors import SqlError, UndeclaredTableError
 from dsp_pipeline.sql import portable
 from dsp_pipeline.sql.header import Header, Read, read_header
+from dsp_pipeline.sql.place import line_of
 
 __all__ = ["Query", "Read", "parse", "read_query", "tables_used"]
 
@@ -86,11 +87,11 @@ def parse(path: Path, text: str) -> exp.Select:
     if not statements:
         raise SqlError(path, None, "there is no query below the header; write one SELECT")
     if len(statements) > 1:
-        raise SqlError(path, portable.line_of(statements[1]), "more than one statement; a file holds one SELECT")
+        raise SqlError(path, line_of(statements[1]), "more than one statement; a file holds one SELECT")
     tree = statements[0]
     if not isinstance(tree, exp.Select):
         cure = "write one SELECT (put a UNION into a WITH and select its columns by name)"
-        raise SqlError(path, portable.line_of(tree), f"the query is not a SELECT; {cure}")
+        raise SqlError(path, line_of(tree), f"the query is not a SELECT; {cure}")
     for node in tree.walk():
         node.pop_comments()  # they are no part of what is run, and `*/` in one would end it
     for node in tree.find_all(exp.DateAdd, exp.DateSub, exp.TimestampAdd, exp.TimestampSub, exp.Interval):
@@ -114,7 +115,7 @@ def _check_clocks(path: Path, tree: exp.Expr) -> None:
     for node in tree.find_all(*_CLOCKS_AND_DICE):
         name = str(node.meta.get("bigquery_name") or node.sql_name()).upper()
         cure = "a day must come out the same when it is built again; use @date"
-        raise SqlError(path, portable.line_of(node), f"{name} gives another value on each run; {cure}")
+        raise SqlError(path, line_of(node), f"{name} gives another value on each run; {cure}")
 
 
 def _check_parameters(path: Path, tree: exp.Expr) -> None:
@@ -122,7 +123,7 @@ def _check_parameters(path: Path, tree: exp.Expr) -> None:
         if not isinstance(node, exp.Parameter) or node.name != "date":
             text = node.sql(dialect="bigquery")
             cure = "the only one is @date (DATE, the day that is built)"
-            raise SqlError(path, portable.line_of(node), f"unknown parameter {text}; {cure}")
+            raise SqlError(path, line_of(node), f"unknown parameter {text}; {cure}")
 
 
 def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
@@ -133,13 +134,13 @@ def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
         name = cte.alias_or_name
         if name.lower() in lowered:
             cure = "name it for what one of its rows is"
-            raise SqlError(path, portable.line_of(cte), f"the CTE {name} hides the table {name}; {cure}")
+            raise SqlError(path, line_of(cte), f"the CTE {name} hides the table {name}; {cure}")
         if name.lower() in seen:
-            raise SqlError(path, portable.line_of(cte), f"two CTEs are called {name}; give one another name")
+            raise SqlError(path, line_of(cte), f"two CTEs are called {name}; give one another name")
         seen.add(name.lower())
     used: set[str] = set()
     for table in tables_used(tree):
-        line = portable.line_of(table)
+        line = line_of(table)
         plain = isinstance(table.this, exp.Identifier) and not table.args.get("db") and not table.args.get("catalog")
         if not plain or not _COLUMN.fullmatch(table.name):
             shown = table.copy()
@@ -161,19 +162,19 @@ def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
 def _check_top_level(path: Path, tree: exp.Select) -> None:
     for star in tree.find_all(exp.Star):
         if not isinstance(star.parent, exp.Count):
-            raise SqlError(path, portable.line_of(star), "SELECT * changes with its table; name the columns")
+            raise SqlError(path, line_of(star), "SELECT * changes with its table; name the columns")
     for part in ("order", "limit", "offset"):
         node = tree.args.get(part)
         if node is not None:
             problem = f"{part.upper()}{' BY' if part == 'order' else ''} at the end of a table's query"
             cure = "a table has no order and its rows are replaced as a set; delete it"
-            raise SqlError(path, portable.line_of(node), f"{problem}; {cure}")
+            raise SqlError(path, line_of(node), f"{problem}; {cure}")
 
 
 def _columns(path: Path, tree: exp.Select) -> tuple[str, ...]:
     names: list[str] = []
     for place, output in enumerate(tree.selects, start=1):
-        line = portable.line_of(output)
+        line = line_of(output)
         if not isinstance(output, (exp.Alias, exp.Column)):
             text = output.sql(dialect="bigquery")
             raise SqlError(path, line, f"output column {place} ({text}) has no name; add `AS name`")

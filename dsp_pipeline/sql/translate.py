@@ -38,12 +38,13 @@ def to_duckdb(tree: exp.Expr) -> str:
                 copied = new
             else:
                 node.replace(new)
-    return copied.sql(dialect="duckdb", comments=False)
+    # Quoted, because DuckDB reserves words that BigQuery leaves free; quoting does not make it mind the case.
+    return copied.sql(dialect="duckdb", comments=False, identify=True)
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Give `connection` BigQuery's time zone (UTC), its functions, and FARM_FINGERPRINT. Doing it twice is harmless."""
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET TimeZone = 'UTC'")  # cursors take the global one
     connection.execute(MACROS)
     from duckdb import func
 

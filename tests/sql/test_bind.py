@@ -76,7 +76,7 @@ def test_the_warehouses_own_sql_is_not_translated() -> None:
     """DuckDB's lists, numbers and functions inside a relation come out as they went in."""
     relation = parse("SELECT * FROM READ_PARQUET(['a', 'b']) WHERE x = 1 AND CONCAT(y, 'z') = 'z'", "duckdb")
     got = to_duckdb(bind(parse("SELECT x + 1 AS x FROM impression"), {"impression": relation}))
-    assert relation.sql(dialect="duckdb") in got
+    assert relation.sql(dialect="duckdb", identify=True) in got
     assert "CAST(1 AS BIGINT)" in got
 
 
