@@ -1,4 +1,4 @@
-"""A bundle: a folder with everything that a scorer needs to trust and run a model. No pickle, nothing is executed.
+"""A bundle: a folder with everything that a scorer needs to trust and run a model.
 
     model.ubj        the trees, in XGBoost's own format
     features.json    the contract: label, table and its version, the features in order with type and missing value
@@ -6,6 +6,8 @@
     lineage.json     what it was made from
     golden.parquet   held-out rows with their `score`, which the model must give again
     manifest.json    what this is, and size and SHA-256 of each file; written last
+
+No pickle: loading a bundle executes nothing that is in it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
     bundles/<model>/<experiment>/<arm>/<version>/<YYYY-MM-DD>/<attempt>/<file>     never changed once written
     serving/<environment>/<model>.json                                             moved, compare-and-swap
+
+Everything is plain objects, so any ObjectStore serves.
 """
 
 from __future__ import annotations

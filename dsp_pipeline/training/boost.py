@@ -33,10 +33,7 @@ def grow(
     scratch: Path,
     progress: Progress | None,
 ) -> xgboost.Booster:
-    """A booster of `rounds` trees.
-
-    `progress` hears the log loss on a sample: on all rows it would take several times as long as growing the trees.
-    """
+    """A booster of `rounds` trees. `progress` hears the log loss on a sample of the rows, which costs little."""
     max_bin = int(parameters.get("max_bin", _MAX_BIN))
     matrix = xgboost.ExtMemQuantileDMatrix(
         _PageReader(pages, features, scratch / "trees"),

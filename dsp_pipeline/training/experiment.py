@@ -7,6 +7,8 @@
     arms:
       control: {}            # the model's own parameters
       deeper: {max_depth: 8, rounds: 80}
+
+All arms of an experiment train on the same days of the same table.
 """
 
 from __future__ import annotations

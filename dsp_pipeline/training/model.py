@@ -118,9 +118,7 @@ class Model:
             "label": self.label,
             "table": self.table,
             "table_version": table_version,
-            "features": [
-                {"name": feature.name, "type": feature.kind, "missing": "null"} for feature in self.features
-            ],
+            "features": [{"name": feature.name, "type": feature.kind, "missing": "null"} for feature in self.features],
         }
 
 

@@ -125,7 +125,7 @@ def test_a_wrong_model_file_is_told_with_file_and_line(text: str, line: int | No
     assert "\n" not in str(caught.value)
 
 
-def test_planning_imports_neither_xgboost_nor_scikit_learn_nor_numpy() -> None:
+def test_planning_imports_neither_xgboost_nor_scikit_learn() -> None:
     """The scheduler's image is light, and a plan is made in milliseconds."""
     code = (
         "import sys; from pathlib import Path\n"
