@@ -82,5 +82,3 @@ def _report(console: Console, day: date, settings: Mapping[str, str], ran: worke
         console.print(f"Bundle of {task.experiment} / {task.arm}: {lake}/{receipt.details['bundle']}/{served}")
     console.print(f"Pointers: {lake}/serving/{platform().settings.environment}/*.json")
     console.print(f"Logs of the workers: {', '.join(map(str, ran.logs))}")
-
-

@@ -107,10 +107,7 @@ def _show_time(found: Graph, ran: Ran, console: Console) -> None:
 def _show_late(found: Graph, console: Console) -> None:
     """Raw files that came after their hour was ingested, or changed since: the receipt does not list them."""
     late = [
-        given.name
-        for task, receipt in found["S3LogIngest"]
-        for given in task.inputs()
-        if given not in receipt.inputs
+        given.name for task, receipt in found["S3LogIngest"] for given in task.inputs() if given not in receipt.inputs
     ]
     if late:
         console.print(

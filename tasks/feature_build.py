@@ -29,19 +29,13 @@ class FeatureBuild(TableTask):
             raise SettingsError(f"{self.date} is before the first day of logs, {first} ([dsp] first_date).")
 
     def requires(self) -> list[luigi.Task]:
-        return [
-            upstream(name, partition)
-            for name, slice_ in self._slices().items()
-            for partition in slice_.partitions
-        ]
+        return [upstream(name, partition) for name, slice_ in self._slices().items() for partition in slice_.partitions]
 
     def place(self) -> tuple[str, str]:
         return self.table, self.date.isoformat()
 
     def inputs(self) -> list[Input]:
-        return [
-            receipt.as_input() for slice_ in self._slices().values() for receipt in self.platform.receipts(slice_)
-        ]
+        return [receipt.as_input() for slice_ in self._slices().values() for receipt in self.platform.receipts(slice_)]
 
     def make(self, draft: Draft, *, replace: bool) -> Receipt:
         table = self.platform.table(self.table)

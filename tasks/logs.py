@@ -8,6 +8,7 @@ import sys
 import traceback
 from types import TracebackType
 
+from luigi.configuration import get_config
 from luigi.parameter import ParameterException
 from luigi.task_register import TaskClassException
 
@@ -20,24 +21,31 @@ _NOISE = ("Data for %s does not exist (yet?)",)
 
 
 class SentenceFormatter(logging.Formatter):
-    """Ends an error that the user can mend with its sentence instead of a traceback."""
-
-    show_traceback = False
-
-    def formatException(self, info: tuple) -> str:  # type: ignore[type-arg, override]
-        if isinstance(info[1], _TOLD) and not self.show_traceback:
-            return f"  {info[1]}"
-        return super().formatException(info)
+    """Says an error that the user can mend in one sentence instead of a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        record.exc_text = None
-        if record.exc_info or self.show_traceback:
-            return text
+        if dsp_traceback():
+            return super().format(record)
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, _TOLD):
+            return self._line(record, f"{_failed(record)}{error}")
         # Luigi puts the traceback of a failing requires() or complete() into the message itself.
-        head, found, rest = text.partition("Traceback (most recent call last):")
-        told = list(_ERROR_LINE.finditer(rest)) if found else []
-        return f"{head.rstrip()} {rest[told[-1].end() :].strip()}" if told else text
+        head, found, trace = record.getMessage().partition("Traceback (most recent call last):")
+        told = list(_ERROR_LINE.finditer(trace)) if found else []
+        if told:
+            return self._line(record, f"{head.strip()} {trace[told[-1].end() :].strip()}")
+        return super().format(record)
+
+    def _line(self, record: logging.LogRecord, message: str) -> str:
+        record.message, record.asctime = message, self.formatTime(record, self.datefmt)
+        return self.formatMessage(record)
+
+
+def _failed(record: logging.LogRecord) -> str:
+    """The task that luigi's "Worker … failed" is about; its other messages around an error say nothing of use."""
+    if "failed" in str(record.msg) and isinstance(record.args, tuple) and record.args:
+        return f"{record.args[-1]} failed: "
+    return ""
 
 
 class _WorthSaying(logging.Filter):
@@ -47,6 +55,11 @@ class _WorthSaying(logging.Filter):
         if str(record.msg).startswith(_NOISE):
             return False  # told once for all hours, see tasks/raw_log.py
         return record.levelno >= logging.WARNING or "Execution Summary" in str(record.msg)
+
+
+def dsp_traceback() -> bool:
+    """[dsp] traceback, read directly: an error may be just that the other settings are wrong."""
+    return bool(get_config().getboolean("dsp", "traceback", False))
 
 
 def configure() -> None:
@@ -65,7 +78,7 @@ def configure() -> None:
 
 
 def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, _TOLD) and not SentenceFormatter.show_traceback:
+    if isinstance(error, _TOLD) and not dsp_traceback():
         print(f"error: {error}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)

@@ -17,6 +17,10 @@ from dsp_pipeline.settings import Settings
 
 log = logging.getLogger("dsp")
 
+# Threads of XGBoost that wait for each other would spin; on a machine whose cores are all at work that made training
+# seven times as slow. Read when its library is loaded, which is later than this.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in luigi.cfg from the class
     """Section [dsp] of luigi.cfg; each is an option too, as in --dsp-lake PATH."""

@@ -20,5 +20,8 @@ def arrow_schema(event: Event) -> pa.Schema:
     """One field a column, in the order of the schema; the key and the time are not nullable."""
     needed = {event.key, event.time} | event.required
     return pa.schema(
-        [pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.name not in needed) for column in event.columns]
+        [
+            pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.name not in needed)
+            for column in event.columns
+        ]
     )

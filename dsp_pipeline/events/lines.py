@@ -137,4 +137,3 @@ class LineReader:
             else:
                 records.append(line.replace(",", SEPARATOR))
         return pa.array(records, pa.string())
-

@@ -33,7 +33,11 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     typed = ", ".join(f"{_typed(rule, f'r{place}')} AS t{place}" for place, rule in enumerate(rules))
     verdicts = ["WHEN malformed THEN 'malformed'"]
     for place, rule in enumerate(rules):
-        verdicts.append(f"WHEN r{place} IS NOT NULL AND t{place} IS NULL THEN 'wrong_type:{rule.column.name}'")
+        wrong = f"r{place} IS NOT NULL AND t{place} IS NULL" if rule.column.type != TEXT or rule.match else "FALSE"
+        no_text = [reader.is_no_text(origin) for origin in rule.origins] if rule.column.type == TEXT else []
+        wrong = " OR ".join(test for test in (wrong, *no_text) if test != "FALSE")
+        if wrong:
+            verdicts.append(f"WHEN {wrong} THEN 'wrong_type:{rule.column.name}'")
     for place, rule in enumerate(rules):
         if rule.column.name in {event.key, event.time} | event.required:
             verdicts.append(f"WHEN r{place} IS NULL THEN 'missing:{rule.column.name}'")
@@ -51,11 +55,17 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     columns = ", ".join(
         f"{made.get(column.name, f'NULL::{_TYPES[column.type]}')} AS {column.name}" for column in event.columns
     )
+    belongs = " AND ".join(reader.belongs(origin, value) for origin, value in layout.where.items()) or "TRUE"
+    paths = "".join(f', "path.{name}"' for name in layout.path.names)
+    # Each raw field is taken out of `r` once and has a name from there on: to plan an expression over a struct costs
+    # more than to evaluate it over some thousand lines.
+    fields = "".join(f", {expression} AS {name}" for expression, name in reader.fields.values())
     return f"""
         WITH apart AS (SELECT *, {reader.apart()} AS r FROM lines),
-        raw AS (SELECT file, number, line, coalesce({reader.malformed()}, TRUE) AS malformed, {raw}
-                FROM apart WHERE {reader.belongs()}),
-        typed AS (SELECT file, number, line, malformed, {", ".join(f"r{n}" for n in range(len(rules)))}, {typed} FROM raw)
+        fields AS (SELECT file, number, line, record{paths}, coalesce({reader.malformed()}, TRUE) AS malformed{fields}
+                   FROM apart),
+        raw AS (SELECT file, number, line, malformed, {reader.kinds()} AS kinds, {raw} FROM fields WHERE {belongs}),
+        typed AS (SELECT *, {typed} FROM raw)
         SELECT file, number, line, CASE {" ".join(verdicts)} END AS reason, {columns}
         FROM typed WHERE NOT ({other_hours})"""
 
@@ -74,7 +84,9 @@ class _Json:
     """JSON lines: one pass takes all fields out of a line as text, lists as JSON."""
 
     def __init__(self, source: Source, layout: EventLayout) -> None:
-        self._source, self._layout = source, layout
+        self._source = source
+        self.fields: dict[str, tuple[str, str]] = {}  # by origin: how it is taken out of `r`, and its name then
+        self._texts: dict[str, int] = {}
         self._structure: Any = {}
         for rule in layout.rules:
             for origin in rule.origins:
@@ -89,29 +101,53 @@ class _Json:
     def malformed(self) -> str:
         return "r IS NULL OR left(ltrim(record), 1) <> '{'"  # valid JSON that begins so is an object
 
-    def belongs(self) -> str:
-        tests = [f"({self._value(origin)} IS NULL OR {self._value(origin)} = {_text(value)})" for origin, value in self._layout.where.items()]
-        return " AND ".join(tests) or "TRUE"
+    def belongs(self, origin: str, value: str) -> str:
+        return f"(malformed OR {self._value(origin)} = {_text(value)})"
 
     def raw(self, rule: Rule) -> str:
-        if rule.column.type in (TEXTS, FLOATS) and rule.origin and not rule.split and not rule.origin.startswith("path."):
+        if (
+            rule.column.type in (TEXTS, FLOATS)
+            and rule.origin
+            and not rule.split
+            and not rule.origin.startswith("path.")
+        ):
             value = self._value(rule.origin)
             return f"CASE WHEN json_type({value}) <> 'NULL' THEN {value} END"
-        return _raw(rule, self._text_value)
+        return _raw(rule, self._present)
 
-    def _text_value(self, origin: str) -> str:
+    def _present(self, origin: str) -> str:
         value = self._value(origin)
-        # An object or list where text is wanted arrives as its JSON text: look twice at what begins like one.
         return (
-            f"CASE WHEN left({value}, 1) IN ('{{', '[') AND json_type(record, {_text(_json_path(origin))}) IN "
-            f"('OBJECT', 'ARRAY') THEN chr(0) WHEN {_absent(value, self._source.nulls)} THEN NULL ELSE {value} END"
+            f"CASE WHEN {_absent(value, self._source.nulls)} THEN NULL ELSE {value} END"
+            if self._source.nulls
+            else value
+        )
+
+    def is_no_text(self, origin: str) -> str:
+        """An object or list where text is wanted arrives as its JSON text; see `kinds`."""
+        if origin.startswith("path."):
+            return "FALSE"
+        self._value(origin)
+        self._texts.setdefault(origin, len(self._texts) + 1)
+        return f"kinds[{self._texts[origin]}] IN ('OBJECT', 'ARRAY')"
+
+    def kinds(self) -> str:
+        """The JSON types of all text fields, looked up only in lines where one begins as an object or list does."""
+        if not self._texts:
+            return "NULL::VARCHAR[]"
+        names = ", ".join(self.fields[origin][1] for origin in self._texts)
+        begins = f"concat_ws(chr(31), '', {names})"
+        paths = ", ".join(_text(_json_path(origin)) for origin in self._texts)
+        return (
+            f"CASE WHEN contains({begins}, chr(31) || '{{') OR contains({begins}, chr(31) || '[') "
+            f"THEN json_type(record, [{paths}]) END"
         )
 
     def _value(self, origin: str) -> str:
         out = "r"
         for name, index in _STEP.findall(origin):
             out += f"[{int(index) + 1}]" if index else f".{_name(name)}"
-        return out
+        return self.fields.setdefault(origin, (out, f"f{len(self.fields)}"))[1]
 
     def _plan(self, origin: str, leaf: str) -> None:
         """Add the field to the structure that json_transform takes out: {"a": {"b": "VARCHAR"}, "c": ["JSON"]}."""
@@ -126,7 +162,9 @@ class _Json:
             elif step not in place:
                 place[step] = fresh
             if following is not None and not isinstance(place[step], type(fresh)):
-                raise SourceError(self._source.file, None, f"{origin!r} is taken both whole and by its parts; choose one.")
+                raise SourceError(
+                    self._source.file, None, f"{origin!r} is taken both whole and by its parts; choose one."
+                )
             place = place[step]
 
 
@@ -134,21 +172,29 @@ class _Columns:
     """CSV and TSV: a record is split, and must have as many fields as there are columns."""
 
     def __init__(self, source: Source, layout: EventLayout, header: Sequence[str]) -> None:
-        self._source, self._layout, self._header = source, layout, list(header)
+        self._source, self._header = source, list(header)
+        self.fields: dict[str, tuple[str, str]] = {}
+
+    def is_no_text(self, _: str) -> str:
+        return "FALSE"
+
+    def kinds(self) -> str:
+        return "NULL::VARCHAR[]"
 
     def apart(self) -> str:
         separator = "\t" if self._source.format == "tsv" else SEPARATOR
         fields = f"string_split(record, chr({ord(separator)}))"
         if self._source.nulls:  # here once, for all fields: a nullif around each would double the plan with each word
-            fields = f"list_transform({fields}, lambda x: CASE WHEN {_absent('x', self._source.nulls)} THEN NULL ELSE x END)"
+            fields = (
+                f"list_transform({fields}, lambda x: CASE WHEN {_absent('x', self._source.nulls)} THEN NULL ELSE x END)"
+            )
         return fields
 
     def malformed(self) -> str:
         return f"len(r) <> {len(self._header)}"
 
-    def belongs(self) -> str:
-        tests = [f"(len(r) <> {len(self._header)} OR {self._value(origin)} = {_text(value)})" for origin, value in self._layout.where.items()]
-        return " AND ".join(tests) or "TRUE"
+    def belongs(self, origin: str, value: str) -> str:
+        return f"(malformed OR {self._value(origin)} = {_text(value)})"
 
     def raw(self, rule: Rule) -> str:
         if rule.origin and rule.origin.endswith("*"):
@@ -162,7 +208,7 @@ class _Columns:
             raise SourceError(
                 self._source.file, None, f"a file has no column {origin!r}; it has {', '.join(self._header[:20])}."
             )
-        return f"r[{self._header.index(origin) + 1}]"
+        return self.fields.setdefault(origin, (f"r[{self._header.index(origin) + 1}]", f"f{len(self.fields)}"))[1]
 
 
 def _absent(value: str, nulls: Sequence[str]) -> str:
@@ -193,7 +239,7 @@ def _typed(rule: Rule, raw: str) -> str:
         raw = f"nullif(regexp_extract({raw}, {_text(rule.match)}, 1), '')"
     kind = rule.column.type
     if kind == TEXT:
-        return f"CASE WHEN {raw} <> chr(0) THEN {raw} END"
+        return raw
     if kind == TIME:
         return _time(str(rule.time), raw)
     if kind == INTEGER:

@@ -1,27 +1,27 @@
 """A raw log layout: how our events are made from somebody's lines. One YAML file each in `sources/`.
 
-    description: one sentence
-    format: json | csv | tsv          JSON lines, or text columns
-    compression: gzip | zstd | none
-    timezone: Asia/Shanghai           of times that carry no zone, and of {hour}
-    nulls: ["null", ""]               words that mean absent; JSON null always does
-    columns: [a, b, …]                csv and tsv without a header line; a header without a word is column_<place>
-    events:
-      click:
-        path: "clk.{hour:%Y%m%d%H}.txt.gz"        see PathPattern
-        arrival: "imp.{hour:%Y%m%d%H}.txt.gz"     what shows that the hour has arrived; `path` if left out
-        where: {click: "1"}                       only lines with these raw values are this event
-        fields:
-          click_id: id                            our column: their field (nested by dots, list items by [0])
-          clicked_at: {from: ts, time: epoch_ms}  iso, epoch_s, epoch_ms, epoch_us or a strptime format
-          bid_price_micros: {from: bid, times: 10}
-          segments: {from: tags, split: ","}      text → list; a JSON list needs no split
-          segments: {from: pairs, each: 0}        the first member of each pair of a JSON list
-          affinities: {from: "affinity_*"}        all columns of that name, in order
-          placement_width: {from: size, match: '(\\d+)x'}
-          currency: {value: CNY}
-          policy: {from: path.policy}             a {policy} of the path
-          click_id: {format: "{path.policy}-{id}"}   put together from fields
+description: one sentence
+format: json | csv | tsv          JSON lines, or text columns
+compression: gzip | zstd | none
+timezone: Asia/Shanghai           of times that carry no zone, and of {hour}
+nulls: ["null", ""]               words that mean absent; JSON null always does
+columns: [a, b, …]                csv and tsv without a header line; a header without a word is column_<place>
+events:
+  click:
+    path: "clk.{hour:%Y%m%d%H}.txt.gz"        see PathPattern
+    arrival: "imp.{hour:%Y%m%d%H}.txt.gz"     what shows that the hour has arrived; `path` if left out
+    where: {click: "1"}                       only lines with these raw values are this event
+    fields:
+      click_id: id                            our column: their field (nested by dots, list items by [0])
+      clicked_at: {from: ts, time: epoch_ms}  iso, epoch_s, epoch_ms, epoch_us or a strptime format
+      bid_price_micros: {from: bid, times: 10}
+      segments: {from: tags, split: ","}      text → list; a JSON list needs no split
+      segments: {from: pairs, each: 0}        the first member of each pair of a JSON list
+      affinities: {from: "affinity_*"}        all columns of that name, in order
+      placement_width: {from: size, match: '(\\d+)x'}
+      currency: {value: CNY}
+      policy: {from: path.policy}             a {policy} of the path
+      click_id: {format: "{path.policy}-{id}"}   put together from fields
 """
 
 from __future__ import annotations

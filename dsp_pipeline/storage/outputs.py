@@ -1,7 +1,7 @@
 """Outputs that are files in the store: the files first, the receipt last.
 
-    outputs/<address>/<attempt>/<name>      the files
-    receipts/<address>.json                 which attempt counts
+outputs/<address>/<attempt>/<name>      the files
+receipts/<address>.json                 which attempt counts
 """
 
 from __future__ import annotations

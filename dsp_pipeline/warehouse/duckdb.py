@@ -134,9 +134,7 @@ class DuckDBWarehouse:
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         prefix = f"{table.address}/"
-        return {
-            address[len(prefix) :]: self._book.read(address) for address in sorted(self._book.addresses(prefix))
-        }
+        return {address[len(prefix) :]: self._book.read(address) for address in sorted(self._book.addresses(prefix))}
 
     def drop(self, table: Table, partition: str) -> None:
         address = f"{table.address}/{partition}"
@@ -242,5 +240,3 @@ def _quoted(path: Path) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
