@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import luigi
 from rich.console import Console
@@ -13,10 +14,10 @@ from rich.table import Table
 from console.workers import Ran
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Receipt
-from tasks.receipt_task import ReceiptTask
 from tasks.restate import steps
 
-Graph = dict[str, list[tuple[ReceiptTask, Receipt]]]
+# By the name of the step's class; what parameters a step has follows from its class.
+Graph = dict[str, list[tuple[Any, Receipt]]]
 
 
 def graph(root: luigi.Task) -> Graph:

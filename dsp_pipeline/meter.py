@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -15,10 +16,8 @@ class Meter:
     """Counts from its creation. Works on a worker process that does one piece of work after another."""
 
     def __init__(self) -> None:
-        try:
+        with suppress(OSError):
             _CLEAR.write_text("5")  # Linux: forget the peak so far; elsewhere the peak is the process's own
-        except OSError:
-            pass
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     @property
@@ -32,11 +31,9 @@ class Meter:
     @property
     def peak_memory_bytes(self) -> int:
         """The largest resident set since the meter began (Linux), or since the process began."""
-        try:
+        with suppress(OSError):
             for line in _STATUS.read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
-        except OSError:
-            pass
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024

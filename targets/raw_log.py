@@ -28,7 +28,7 @@ class RawListings:
         return keys
 
 
-class RawLogTarget(luigi.Target):  # type: ignore[misc]  # luigi has no types
+class RawLogTarget(luigi.Target):
     """The raw files of one hour, by the pattern that shows their arrival."""
 
     def __init__(self, listings: RawListings, arrival: PathPattern, hour: datetime) -> None:

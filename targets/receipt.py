@@ -33,7 +33,7 @@ class ReceiptIndex:
         self._known.add(name)
 
 
-class ReceiptTarget(luigi.Target):  # type: ignore[misc]  # luigi has no types
+class ReceiptTarget(luigi.Target):
     """The output at an address. `name` is what the index calls it."""
 
     def __init__(self, index: ReceiptIndex, address: str, name: str | None = None) -> None:

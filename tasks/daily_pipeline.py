@@ -37,7 +37,7 @@ class DailyPipeline(luigi.WrapperTask):
 
 def _chosen(found: list[str]) -> list[str]:
     """The experiments that [dsp] experiments names, or all."""
-    named = list(dsp().experiments)
+    named: list[str] = list(dsp().experiments)
     for name in named:
         if name not in found:
             raise UnknownNameError("experiment", name, found)

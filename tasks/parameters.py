@@ -29,7 +29,7 @@ class DayParameter(luigi.DateParameter):
             raise SettingsError(f"{text!r} is not a day; write it as 2026-11-21.") from None
 
     def normalize(self, value: date) -> date:
-        day = super().normalize(value)
+        day: date = super().normalize(value)
         today = datetime.now(UTC).date()
         if day > today:
             raise SettingsError(f"{day} is in the future (today is {today}, UTC); give a day that has begun.")
@@ -47,7 +47,7 @@ class HourParameter(luigi.DateHourParameter):
             raise SettingsError(f"{text!r} is not an hour; write it as 2026-11-21T05 (UTC).") from None
 
     def normalize(self, value: datetime) -> datetime:
-        hour = super().normalize(value)
+        hour: datetime = super().normalize(value)
         now = datetime.now(UTC).replace(tzinfo=None)
         if hour > now + timedelta(days=366):
             raise SettingsError(f"{hour:%Y-%m-%dT%H} is in the future (it is {now:%Y-%m-%dT%H}, UTC).")

@@ -23,7 +23,7 @@ def _listings() -> RawListings:
 
 
 class RawLog(luigi.ExternalTask):
-    """The raw files of one event and hour. They have arrived when a file matches `arrival` of the source (or `path`)."""
+    """The raw files of one event and hour. They have arrived when a file matches the source's `arrival` or `path`."""
 
     event = EventParameter(positional=False, description="bid, win, impression, click or conversion")
     hour = HourParameter(description="the hour in UTC, as 2026-11-21T05")

@@ -102,7 +102,8 @@ class DuckDBWarehouse:
                 {"date": day},
             ).fetchone()
             twice = connection.execute(
-                f"SELECT {columns}, count(*) FROM read_parquet('{_quoted(aside)}') GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+                f"SELECT {columns}, count(*) FROM read_parquet('{_quoted(aside)}') "
+                "GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
@@ -169,13 +170,13 @@ class DuckDBWarehouse:
         return folder / f"{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
 
     def _paths(self, slice_: Slice) -> list[Path]:
-        paths = []
+        paths: list[Path] = []
         for partition in slice_.partitions:
             receipt = self._book.read(f"{slice_.table.address}/{partition}")
             paths.extend(self.root / file.key for file in receipt.files)
         return paths
 
-    def _bound(self, table: Table, inputs: Mapping[str, Slice]) -> exp.Expression:
+    def _bound(self, table: Table, inputs: Mapping[str, Slice]) -> exp.Expr:
         """The table's query with each name replaced by exactly the partitions of its slice."""
         from dsp_pipeline.sql.bind import bind
         from dsp_pipeline.sql.query import Query
@@ -183,7 +184,7 @@ class DuckDBWarehouse:
         assert isinstance(table.definition, Query)
         return bind(table.definition.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
 
-    def _relation(self, slice_: Slice) -> exp.Expression:
+    def _relation(self, slice_: Slice) -> exp.Expr:
         import sqlglot
 
         paths = self._paths(slice_)
