@@ -43,13 +43,12 @@ def run_open_bandit() -> int:
             "lake": "lake-open-bandit",
             "source": "open_bandit",
             "first_date": "2019-11-24",
-            "experiments": '["click_rate_open_bandit"]',
         },
     )
 
 
 def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
-    """Run DailyPipeline of the day with these settings of [dsp] in the place of luigi.cfg's, and tell what came of it."""
+    """Run DailyPipeline of the day, with these settings of [dsp] in the place of luigi.cfg's, and tell what it made."""
     address = luigid.start()
     console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
     task = ["DailyPipeline", "--date", day.isoformat(), *_options(settings)]

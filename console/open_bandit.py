@@ -38,7 +38,7 @@ def fetch(raw: Path, console: Console) -> None:
         with zipfile.ZipFile(wheel) as archive:
             _lay_out(archive, aside)
         try:
-            os.rename(aside, raw)  # noqa: PTH104  # whole or not at all
+            os.rename(aside, raw)  # whole or not at all
         except OSError:
             shutil.rmtree(aside)
             if not raw.exists():

@@ -6,13 +6,12 @@ from datetime import datetime
 
 import luigi
 
-from dsp_pipeline.errors import UnknownNameError
 from dsp_pipeline.platform import HOURS
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
 from tasks.export_model import ExportModel
 from tasks.parameters import DayParameter
-from tasks.settings import dsp, platform
+from tasks.settings import platform
 
 
 class DailyPipeline(luigi.WrapperTask):
@@ -29,16 +28,8 @@ class DailyPipeline(luigi.WrapperTask):
         folder = platform().package / "experiments"
         exports = [
             ExportModel(experiment=name, arm=arm, date=self.date)
-            for name in _chosen(find_experiments(folder))
+            for name in find_experiments(folder)
             for arm in load_experiment(folder, name).arms
         ]
         return [*loads, *exports]
 
-
-def _chosen(found: list[str]) -> list[str]:
-    """The experiments that [dsp] experiments names, or all."""
-    named: list[str] = list(dsp().experiments)
-    for name in named:
-        if name not in found:
-            raise UnknownNameError("experiment", name, found)
-    return named or found
