@@ -15,7 +15,7 @@ from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
 
 WORKERS = 2
 SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=60_000, seed=7, faults=DEMO_FAULTS)
-SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 29)
+SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 
 def run_simulated() -> int:

@@ -77,9 +77,10 @@ def _lay_out(archive: zipfile.ZipFile, raw: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(header + "".join(found), encoding="utf-8", newline="")
             hours |= lines.keys()
-    # The set is whole: an hour between its first and last without a line of a campaign had no impression there.
-    hour = min(hours).replace(hour=0)
-    while hour.date() <= max(hours).date():
+    # The set is whole: an hour without a line of a campaign had no impression there, and nothing follows the last
+    # day. Its clicks carry the time of their impression, so the day after it is known to have none.
+    hour, end = min(hours).replace(hour=0), max(hours).replace(hour=0) + timedelta(days=2)
+    while hour < end:
         mark = raw / "arrived" / f"{hour:%Y-%m-%d}" / f"{hour:%H}"
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

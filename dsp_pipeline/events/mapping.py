@@ -52,8 +52,11 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     else:
         other_hours = f"NOT malformed AND coalesce({outside}, FALSE)"
     made = {rule.column.name: f"t{place}" for place, rule in enumerate(rules)}
+    values = {column: made.get(column.name, f"NULL::{_TYPES[column.type]}") for column in event.columns}
     columns = ", ".join(
-        f"{made.get(column.name, f'NULL::{_TYPES[column.type]}')} AS {column.name}" for column in event.columns
+        # BigQuery keeps an absent list as an empty one, so both warehouses get it so.
+        f"{f'coalesce({value}, [])' if column.type in (TEXTS, FLOATS) else value} AS {column.name}"
+        for column, value in values.items()
     )
     belongs = " AND ".join(reader.belongs(origin, value) for origin, value in layout.where.items()) or "TRUE"
     paths = "".join(f', "path.{name}"' for name in layout.path.names)

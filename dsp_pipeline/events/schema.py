@@ -5,7 +5,7 @@ Money is int64 micros of `currency` for ONE impression: a price of 101 fen per t
 Time is UTC with microseconds. Identifiers are strings, whatever they look like.
 
 A bid request that we answered with no bid is a `bid` whose `bid_price_micros` is null.
-A column is nullable unless it is the event's key, its time, or named in `required`.
+A column is nullable unless it is the event's key, its time, or named in `required`; an absent list is an empty one.
 """
 
 from __future__ import annotations
