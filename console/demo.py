@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
+import luigi
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from console import luigid, open_bandit, report, workers
 from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
+from tasks import DailyPipeline
+from tasks.settings import platform
 
 WORKERS = 2
 SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=60_000, seed=7, faults=DEMO_FAULTS)
@@ -51,11 +54,12 @@ def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
     """Run DailyPipeline of the day, with these settings of [dsp] in the place of luigi.cfg's, and tell what it made."""
     address = luigid.start()
     console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
-    task = ["DailyPipeline", "--date", day.isoformat(), *_options(settings)]
-    ran = workers.run(task, address=address, workers=WORKERS, console=console)
-    _report(console, day, settings, ran)
-    command = " ".join(["luigi --module tasks", *task])
-    console.print(f"Again, by hand: {command} --scheduler-url {address}")
+    words = ["DailyPipeline", "--date", day.isoformat(), *_options(settings)]
+    task = _task(day, settings)
+    ran = workers.run(words, complete=task.complete, address=address, workers=WORKERS, console=console)
+    _report(console, task, ran)
+    command = " ".join(["luigi --module tasks", *words])
+    console.print(f"Again, by hand: {command} --scheduler-url {address}", soft_wrap=True)
     return 0
 
 
@@ -63,21 +67,22 @@ def _options(settings: Mapping[str, str]) -> list[str]:
     return [word for name, value in settings.items() for word in (f"--dsp-{name.replace('_', '-')}", value)]
 
 
-def _report(console: Console, day: date, settings: Mapping[str, str], ran: workers.Ran) -> None:
-    import luigi
-
+def _task(day: date, settings: Mapping[str, str]) -> luigi.Task:
+    """The same task in this process, to ask it for its receipts."""
     config = luigi.configuration.get_config()
     for name, value in settings.items():
         config.set("dsp", name, value)
+    return DailyPipeline(date=day)
 
-    from tasks import DailyPipeline
-    from tasks.settings import platform
 
-    found = report.graph(DailyPipeline(date=day))
+def _report(console: Console, task: luigi.Task, ran: workers.Ran) -> None:
+    found = report.graph(task)
     report.show(found, ran, console)
     lake = os.path.relpath(platform().settings.lake)
-    for task, receipt in found["ExportModel"]:
+    for step, receipt in found["ExportModel"]:
         served = ", which is what bidders load" if receipt.details["served"] else ""
-        console.print(f"Bundle of {task.experiment} / {task.arm}: {lake}/{receipt.details['bundle']}/{served}")
-    console.print(f"Pointers: {lake}/serving/{platform().settings.environment}/*.json")
-    console.print(f"Logs of the workers: {', '.join(map(str, ran.logs))}")
+        console.print(
+            f"Bundle of {step.experiment} / {step.arm}: {lake}/{receipt.details['bundle']}/{served}", soft_wrap=True
+        )
+    console.print(f"Pointers: {lake}/serving/{platform().settings.environment}/*.json", soft_wrap=True)
+    console.print(f"Logs of the workers: {ran.logs[0].parent}/", soft_wrap=True)

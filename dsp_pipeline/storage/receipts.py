@@ -14,6 +14,7 @@ class ReceiptBook:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._seen: dict[str, tuple[str, Receipt]] = {}  # by address, with the etag it was read at
 
     def write(self, receipt: Receipt, *, replace: bool = False) -> None:
         """Write it, last of all that belongs to the output. ConflictError if one is there, unless `replace`."""
@@ -37,6 +38,21 @@ class ReceiptBook:
         except NotFoundError:
             return False
         return True
+
+    def read_all(self, prefix: str) -> dict[str, Receipt]:
+        """Every receipt whose address starts with `prefix`, by address. One listing; only what is new is read."""
+        found = {}
+        for stored in self._store.list(_ROOT + prefix):
+            address = stored.key[len(_ROOT) : -len(_END)]
+            etag, receipt = self._seen.get(address, ("", None))
+            if receipt is None or etag != stored.etag:
+                try:
+                    receipt = self.read(address)
+                except NotFoundError:
+                    continue  # removed since the listing
+                self._seen[address] = (stored.etag, receipt)
+            found[address] = receipt
+        return found
 
     def addresses(self, prefix: str) -> set[str]:
         """Every complete address that starts with `prefix`, from one listing."""

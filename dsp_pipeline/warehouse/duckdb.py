@@ -135,7 +135,7 @@ class DuckDBWarehouse:
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         prefix = f"{table.address}/"
-        return {address[len(prefix) :]: self._book.read(address) for address in sorted(self._book.addresses(prefix))}
+        return {address[len(prefix) :]: receipt for address, receipt in self._book.read_all(prefix).items()}
 
     def drop(self, table: Table, partition: str) -> None:
         address = f"{table.address}/{partition}"
