@@ -6,7 +6,7 @@ import argparse
 import sys
 import webbrowser
 
-from console import demo, luigid
+from console import assistant, demo, luigid
 from dsp_pipeline.errors import DspError
 
 
@@ -17,8 +17,15 @@ def main(argv: list[str]) -> int:
     commands.add_parser("open-bandit", help="run the graph on the Open Bandit Dataset")
     commands.add_parser("ui", help="start luigid if it does not run, and open its page")
     commands.add_parser("stop", help="end luigid")
-    command = parser.parse_args(argv).command
+    helper = commands.add_parser("assist", help="work for a luigid that another worker has filled, until ended")
+    helper.add_argument("address", help="of luigid, as http://127.0.0.1:8082")
+    helper.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings of [dsp]")
+    given = parser.parse_args(argv)
+    command = given.command
     try:
+        if command == "assist":
+            assistant.assist(given.address, dict(setting.split("=", 1) for setting in given.settings))
+            return 0
         if command == "demo":
             return demo.run_simulated()
         if command == "open-bandit":

@@ -16,8 +16,8 @@ from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
 from tasks import DailyPipeline
 from tasks.settings import platform
 
-WORKERS = 2
-SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=60_000, seed=7, faults=DEMO_FAULTS)
+ASSISTANTS = 1  # beside the worker that plans the graph
+SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=120_000, seed=7, faults=DEMO_FAULTS)
 SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 
@@ -54,17 +54,13 @@ def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
     """Run DailyPipeline of the day, with these settings of [dsp] in the place of luigi.cfg's, and tell what it made."""
     address = luigid.start()
     console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
-    words = ["DailyPipeline", "--date", day.isoformat(), *_options(settings)]
+    words = ["DailyPipeline", "--date", day.isoformat()]
     task = _task(day, settings)
-    ran = workers.run(words, complete=task.complete, address=address, workers=WORKERS, console=console)
+    ran = workers.run(words, settings, complete=task.complete, address=address, assistants=ASSISTANTS, console=console)
     _report(console, task, ran)
-    command = " ".join(["luigi --module tasks", *words])
+    command = " ".join(["luigi --module tasks", *words, *workers.options(settings)])
     console.print(f"Again, by hand: {command} --scheduler-url {address}", soft_wrap=True)
     return 0
-
-
-def _options(settings: Mapping[str, str]) -> list[str]:
-    return [word for name, value in settings.items() for word in (f"--dsp-{name.replace('_', '-')}", value)]
 
 
 def _task(day: date, settings: Mapping[str, str]) -> luigi.Task:

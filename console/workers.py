@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,45 +32,57 @@ class Ran:
         return (self.ended - self.began).total_seconds()
 
 
-def run(task: Sequence[str], *, complete: Callable[[], bool], address: str, workers: int, console: Console) -> Ran:
-    """Run `luigi --module tasks TASK` in `workers` processes that share the graph through the luigid at `address`.
+def options(settings: Mapping[str, str]) -> list[str]:
+    """Settings of [dsp] as options of luigi's command."""
+    return [word for name, value in settings.items() for word in (f"--dsp-{name.replace('_', '-')}", value)]
+
+
+def run(
+    task: Sequence[str],
+    settings: Mapping[str, str],
+    *,
+    complete: Callable[[], bool],
+    address: str,
+    assistants: int,
+    console: Console,
+) -> Ran:
+    """Run `luigi --module tasks TASK` and its assistants, processes that share the graph through luigid.
 
     DspError, with the errors that the workers printed, if the task is not `complete` in the end.
     """
     began = datetime.now(UTC)
     folder = luigid.STATE / "logs" / began.strftime("%Y-%m-%dT%H-%M-%S")
     folder.mkdir(parents=True, exist_ok=True)
-    luigi = Path(sys.executable).with_name("luigi")
-    logs = [folder / f"worker-{number}.log" for number in range(1, workers + 1)]
+    luigi = str(Path(sys.executable).with_name("luigi"))
+    assistant = [sys.executable, "-m", "console", "assist", address, *map("=".join, settings.items())]
+    commands = [
+        [luigi, "--module", "tasks", *task, *options(settings), "--scheduler-url", address],
+        *(assistant for _ in range(assistants)),
+    ]
+    logs = [folder / f"worker-{number}.log" for number, _ in enumerate(commands, 1)]
     done_before = luigid.count(address, "DONE")
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        for log in logs:
+        for command, log in zip(commands, logs, strict=True):
             with log.open("wb") as out:
-                processes.append(
-                    subprocess.Popen(
-                        [luigi, "--module", "tasks", *task, "--scheduler-url", address], stdout=out, stderr=out
-                    )
-                )
-        _show_progress(processes, address, done_before, console)
+                processes.append(subprocess.Popen(command, stdout=out, stderr=out))
+        _show_progress(processes[0], address, done_before, console)
     finally:
         for process in processes:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    # Each worker's exit code tells only of its own share of the graph, so the task itself is asked.
+    # A worker's exit code tells only of its own share of the graph, so the task itself is asked.
     if not complete():
         raise DspError(_told(logs))
     return Ran(began, datetime.now(UTC), tuple(logs))
 
 
-def _show_progress(
-    processes: Sequence[subprocess.Popen[bytes]], address: str, done_before: int, console: Console
-) -> None:
+def _show_progress(planner: subprocess.Popen[bytes], address: str, done_before: int, console: Console) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         bar = progress.add_task("tasks", total=None)
-        while any(process.poll() is None for process in processes):
+        while planner.poll() is None:
             done = luigid.count(address, "DONE") - done_before
             ahead = luigid.count(address, "PENDING") + luigid.count(address, "RUNNING")
             progress.update(bar, completed=done, total=done + ahead)

@@ -1,6 +1,8 @@
 -- One row per impression of @date: whether it was clicked within 24 hours, and what was known before it was served.
--- Trailing rates are of the seven days before @date, drawn towards the overall rate as if 20 more impressions had
--- been seen at that rate; before there is any history they are null.
+-- Trailing rates are of the seven days before @date, drawn towards the overall rate as if more impressions had been
+-- seen at that rate: 200 for a campaign, creative or placement, 250 for a user, about as many as it takes to tell two
+-- of them apart. A weaker pull would make the same rate mean less in a week of short history. Before there is any
+-- history they are null.
 -- reads: impression [0, 0], click [0, +1], campaign_daily [-7, -1], creative_daily [-7, -1],
 --        placement_daily [-7, -1], user_daily [-7, -1]
 -- key: impression_id
@@ -48,6 +50,7 @@ audience AS (
   SELECT
     user_id,
     SUM(impressions) AS impressions,
+    SUM(IF(date = DATE_SUB(@date, INTERVAL 1 DAY), impressions, 0)) AS impressions_of_yesterday,
     SUM(clicks) AS clicks
   FROM user_daily
   GROUP BY user_id
@@ -75,18 +78,15 @@ SELECT
   FARM_FINGERPRINT(CONCAT(impression.creative_id, '|', impression.placement_id)) & 255 AS creative_placement_code,
   FARM_FINGERPRINT(CONCAT(impression.segments[SAFE_OFFSET(0)], '|', impression.creative_id)) & 255
     AS segment_creative_code,
-  (COALESCE(campaign.clicks, 0) + 20 * overall.click_rate) / (COALESCE(campaign.impressions, 0) + 20)
+  (COALESCE(campaign.clicks, 0) + 200 * overall.click_rate) / (COALESCE(campaign.impressions, 0) + 200)
     AS campaign_click_rate_7d,
-  (COALESCE(creative.clicks, 0) + 20 * overall.click_rate) / (COALESCE(creative.impressions, 0) + 20)
+  (COALESCE(creative.clicks, 0) + 200 * overall.click_rate) / (COALESCE(creative.impressions, 0) + 200)
     AS creative_click_rate_7d,
-  (COALESCE(placement.clicks, 0) + 20 * overall.click_rate) / (COALESCE(placement.impressions, 0) + 20)
+  (COALESCE(placement.clicks, 0) + 200 * overall.click_rate) / (COALESCE(placement.impressions, 0) + 200)
     AS placement_click_rate_7d,
-  (COALESCE(audience.clicks, 0) + 20 * overall.click_rate) / (COALESCE(audience.impressions, 0) + 20)
+  (COALESCE(audience.clicks, 0) + 250 * overall.click_rate) / (COALESCE(audience.impressions, 0) + 250)
     AS user_click_rate_7d,
-  COALESCE(campaign.impressions, 0) AS campaign_impressions_7d,
-  COALESCE(creative.impressions, 0) AS creative_impressions_7d,
-  COALESCE(placement.impressions, 0) AS placement_impressions_7d,
-  COALESCE(audience.impressions, 0) AS user_impressions_7d
+  COALESCE(audience.impressions_of_yesterday, 0) AS user_impressions_1d
 FROM impression
 CROSS JOIN overall
 LEFT JOIN clicked_impression

@@ -22,10 +22,7 @@ model = Model(
         number("creative_click_rate_7d"),
         number("placement_click_rate_7d"),
         number("user_click_rate_7d"),
-        number("campaign_impressions_7d"),
-        number("creative_impressions_7d"),
-        number("placement_impressions_7d"),
-        number("user_impressions_7d"),
+        number("user_impressions_1d"),
     ),
     # At 0.8 % clicks a row weighs about 0.008: a leaf of 20 holds some 2500 rows and 20 clicks.
     parameters={
