@@ -61,7 +61,9 @@ def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else None
         raise error(path, line, f"not YAML: {problem.problem or problem.context}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as problem:
+    except RecursionError:
+        raise error(path, None, "not YAML that we read: it is nested too deeply.") from None
+    except (ValueError, yaml.YAMLError) as problem:  # bytes that are not UTF-8, a 30th of February
         raise error(path, None, f"not YAML: {' '.join(str(problem).split())}.") from None
     except OSError as problem:
         raise error(path, None, f"cannot be read: {problem.strerror}.") from None

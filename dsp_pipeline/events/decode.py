@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dsp_pipeline.errors import TooManyRejectsError
+from dsp_pipeline.errors import SourceError, TooManyRejectsError
 from dsp_pipeline.events.arrow import arrow_schema
 from dsp_pipeline.events.lines import LineReader, RawFile, Reject
 from dsp_pipeline.events.mapping import mapping_query
@@ -54,7 +55,7 @@ class Decoded:
             first = self.first_reject
             raise TooManyRejectsError(
                 f"{self.rejected.total()} of {self.rejected.total() + self.rows + self.duplicates} lines were rejected "
-                f"({reasons}), more than the {share:.0%} allowed; the first is {first.file}:{first.number} "
+                f"({reasons}), more than the {share * 100:g}% allowed; the first is {first.file}:{first.number} "
                 f"({first.reason}): {first.line[:120]!r}"
             )
 
@@ -125,11 +126,29 @@ class Decoder:
             [("file", pa.string()), ("number", pa.int64()), ("line", pa.string()), ("record", pa.string())]
             + [(name, pa.string()) for name in names]
         )
-        batches = (batch for file in files for batch in reader.batches(file, skip_header=has_header))
+        failures: list[Exception] = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                for file in files:
+                    yield from reader.batches(file, skip_header=has_header)
+            except Exception as error:
+                failures.append(error)  # DuckDB would make another error of it
+                raise
+
         query = mapping_query(self.source, layout, hour, header)
-        self._connection.register("lines", pa.RecordBatchReader.from_batches(schema, batches))
+        self._connection.register("lines", pa.RecordBatchReader.from_batches(schema, batches()))
         try:
             yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+        except (duckdb.InvalidInputException, duckdb.BinderException) as error:
+            if failures:
+                raise failures[0] from None
+            raise SourceError(
+                self.source.file,
+                None,
+                f"the fields of `{layout.event.name}` cannot be made: {str(error).splitlines()[0]}; "
+                "look at `match` (RE2, without look-around), `time` and names that differ in their case only.",
+            ) from error
         finally:
             self._connection.unregister("lines")
 
@@ -140,8 +159,7 @@ class Decoder:
             keys = pq.read_table(decoded.events, columns=[key]).column(key)
             if pc.count_distinct(keys).as_py() == decoded.rows:
                 return
-        path = str(decoded.events).replace("'", "''")
-        rows = f"read_parquet('{path}', file_row_number = true)"
+        rows = f"read_parquet({_quoted(decoded.events)}, file_row_number = true, hive_partitioning = false)"
         twice = self._connection.sql(
             f"SELECT {key}, min(file_row_number) AS kept FROM {rows} GROUP BY {key} HAVING count(*) > 1"
         ).to_arrow_table()
@@ -167,6 +185,11 @@ class Decoder:
         decoded.duplicates, decoded.rows = decoded.rows - kept, kept
 
 
+def _quoted(path: Path) -> str:
+    """The path as SQL that means just this file, whatever is in its name."""
+    return "'" + re.sub(r"([*?\[])", r"[\1]", str(path)).replace("'", "''") + "'"
+
+
 class _Quarantine:
     """The file of rejected lines; made when the first one comes."""
 
@@ -181,7 +204,8 @@ class _Quarantine:
 
     def add(self, reject: Reject) -> None:
         if self._out is None:
-            self._out = self._open_files.enter_context(gzip.open(self._path, "wt", encoding="utf-8"))
+            out = gzip.open(self._path, "wt", encoding="utf-8")  # noqa: SIM115 (closed by open_files)
+            self._out = self._open_files.enter_context(out)
             self._decoded.quarantine, self._decoded.first_reject = self._path, reject
         self._decoded.rejected[reject.reason] += 1
         row = {"file": reject.file, "line_number": reject.number, "reason": reject.reason, "line": reject.line}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +12,13 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from isal import igzip, isal_zlib
 
-from dsp_pipeline.errors import TruncatedFileError
+from dsp_pipeline.errors import RawLogError, TruncatedFileError
 
 _CHUNK = 4 << 20
 MAX_LINE = 16 << 20  # bytes; a longer line is rejected, so that a file without newlines cannot fill the memory
 SEPARATOR = "\x1f"  # stands between the fields of a CSV record once its quotes are undone
+
+csv.field_size_limit(MAX_LINE)  # 128 KB otherwise, and of quoted fields only
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,22 @@ class LineReader:
     reject: Callable[[Reject], None]
 
     def header(self, file: RawFile) -> tuple[str, ...] | None:
-        """The words of a text file's first line; a word that is empty becomes `column_<place>`. None if empty."""
-        for _, lines in self._chunks(file):
-            if lines:
-                words = next(csv.reader([lines[0].decode("utf-8", "replace")], delimiter=self._delimiter))
-                return tuple(word or f"column_{place}" for place, word in enumerate(words, 1))
-        return None
+        """The words of a text file's first line; a word that is empty becomes `column_<place>`. None if empty.
+
+        RawLogError if the line is no header.
+        """
+        first, lines = next(self._chunks(file), (1, None))
+        if lines is None:
+            return None
+        try:
+            if first != 1:
+                raise csv.Error("it is too long")
+            words = next(csv.reader([lines[0].decode("utf-8", "replace")], delimiter=self._delimiter), [])
+        except csv.Error as error:
+            raise RawLogError(
+                f"{file.key}:1 is no header line: {error}; have the file delivered again with its columns' names."
+            ) from None
+        return tuple(word or f"column_{place}" for place, word in enumerate(words, 1))
 
     def batches(self, file: RawFile, skip_header: bool) -> Iterator[pa.RecordBatch]:
         """Batches of `file`, `number`, `line` (as it stands) and `record` (its fields apart); blank lines left out."""
@@ -81,36 +94,42 @@ class LineReader:
 
     def _chunks(self, file: RawFile) -> Iterator[tuple[int, list[bytes]]]:
         """Whole lines, a few megabytes at a time, with the number of the first."""
-        number, rest, dropping = 1, b"", False
+        number, rest, dropping, begun = 1, b"", False, False
         with file.open() as raw:
             stream = self._decompressed(raw)
             while True:
                 try:
                     chunk = stream.read(_CHUNK)
-                except (EOFError, zlib.error, isal_zlib.error, igzip.BadGzipFile, OSError) as error:
+                except (EOFError, zlib.error, isal_zlib.error, OSError) as error:  # type: ignore[misc]
                     raise TruncatedFileError(
                         f"{file.key} is cut off or damaged after line {number - 1} ({error}); "
                         "have it delivered again and run the hour again."
                     ) from error
+                text = rest + (chunk if begun else chunk.removeprefix(codecs.BOM_UTF8))
+                begun = True
                 if dropping:  # in the middle of a line that is too long
-                    end = chunk.find(b"\n")
-                    if end < 0 and chunk:
-                        continue
-                    chunk, dropping, number = chunk[end + 1 :] if end >= 0 else b"", False, number + 1
-                lines = (rest + chunk).split(b"\n")
+                    _, newline, text = text.partition(b"\n")
+                    dropping, number = not newline, number + len(newline)
+                lines = text.split(b"\n")
                 rest = lines.pop() if chunk else b""
+                if lines and len(lines[0]) > MAX_LINE:  # only the first can have begun in an earlier chunk
+                    self._reject_too_long(file, number, lines.pop(0))
+                    number += 1
                 if lines and (chunk or lines != [b""]):
                     yield number, lines
                     number += len(lines)
                 if not chunk:
                     return
                 if len(rest) > MAX_LINE:
-                    self.reject(Reject(file.key, number, "too_long", rest[:200].decode("utf-8", "replace")))
+                    self._reject_too_long(file, number, rest)
                     rest, dropping = b"", True
+
+    def _reject_too_long(self, file: RawFile, number: int, line: bytes) -> None:
+        self.reject(Reject(file.key, number, "too_long", line[:200].decode("utf-8", "replace")))
 
     def _decompressed(self, raw: BinaryIO) -> Any:
         if self.compression == "gzip":
-            return igzip.open(raw, "rb")
+            return igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
         if self.compression == "zstd":
             return pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
         return raw
@@ -127,13 +146,15 @@ class LineReader:
     def _records(self, lines: pa.Array) -> pa.Array:
         if self.format != "csv":
             return lines
-        records = []
+        records: list[str | None] = []
         for line in lines.to_pylist():
-            if '"' in line:
+            if SEPARATOR in line:
+                records.append(None)  # malformed: it would look like two fields
+            elif '"' in line:
                 try:
                     records.append(SEPARATOR.join(next(csv.reader([line], strict=True))))
                 except csv.Error:
-                    records.append("")  # too few fields, so the line is rejected as malformed
+                    records.append(None)
             else:
                 records.append(line.replace(",", SEPARATOR))
         return pa.array(records, pa.string())

@@ -34,7 +34,8 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     verdicts = ["WHEN malformed THEN 'malformed'"]
     for place, rule in enumerate(rules):
         wrong = f"r{place} IS NOT NULL AND t{place} IS NULL" if rule.column.type != TEXT or rule.match else "FALSE"
-        no_text = [reader.is_no_text(origin) for origin in rule.origins] if rule.column.type == TEXT else []
+        is_text = rule.column.type == TEXT or rule.split is not None
+        no_text = [reader.is_no_text(origin) for origin in rule.origins] if is_text else []
         wrong = " OR ".join(test for test in (wrong, *no_text) if test != "FALSE")
         if wrong:
             verdicts.append(f"WHEN {wrong} THEN 'wrong_type:{rule.column.name}'")
@@ -46,7 +47,7 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
         f"({time} < TIMESTAMPTZ '{hour:%Y-%m-%d %H}:00:00+00'"
         f" OR {time} >= TIMESTAMPTZ '{hour + timedelta(hours=1):%Y-%m-%d %H}:00:00+00')"
     )
-    if layout.path.hourly:
+    if layout.path.separates(hour):
         verdicts.append(f"WHEN {outside} THEN 'outside_hour'")
         other_hours = "FALSE"
     else:
@@ -115,7 +116,7 @@ class _Json:
             and not rule.origin.startswith("path.")
         ):
             value = self._value(rule.origin)
-            return f"CASE WHEN json_type({value}) <> 'NULL' THEN {value} END"
+            return f"CASE WHEN json_type({value}) <> 'NULL' THEN {value} END"  # a part of valid JSON
         return _raw(rule, self._present)
 
     def _present(self, origin: str) -> str:
@@ -164,9 +165,11 @@ class _Json:
                 step = 0
             elif step not in place:
                 place[step] = fresh
-            if following is not None and not isinstance(place[step], type(fresh)):
+            if not isinstance(place[step], type(fresh)) or (following is None and place[step] != leaf):
                 raise SourceError(
-                    self._source.file, None, f"{origin!r} is taken both whole and by its parts; choose one."
+                    self._source.file,
+                    None,
+                    f"{origin!r} is taken in two ways, such as whole and by its parts; choose one.",
                 )
             place = place[step]
 
@@ -246,19 +249,22 @@ def _typed(rule: Rule, raw: str) -> str:
     if kind == TIME:
         return _time(str(rule.time), raw)
     if kind == INTEGER:
-        exact = f"TRY_CAST({raw} AS DECIMAL(38, 9))"
         if rule.times is not None:
-            return f"TRY_CAST(round(TRY({exact} * {rule.times})) AS BIGINT)"
+            return f"TRY_CAST(round(TRY(TRY_CAST({raw} AS DECIMAL(38, 9)) * {rule.times:f})) AS BIGINT)"
+        exact = f"TRY_CAST({raw} AS DECIMAL(38, 18))"
         whole = f"CASE WHEN {exact} = trunc({exact}) THEN TRY_CAST({exact} AS BIGINT) END"
-        return f"CASE WHEN contains({raw}, '.') THEN {whole} ELSE TRY_CAST({raw} AS BIGINT) END"
+        # A cast to BIGINT rounds; only these signs can make a fraction.
+        fraction = f"contains({raw}, '.') OR contains({raw}, 'e') OR contains({raw}, 'E')"
+        return f"CASE WHEN {fraction} THEN {whole} ELSE TRY_CAST({raw} AS BIGINT) END"
     if kind == FLOAT:
-        number = f"TRY_CAST({raw} AS DOUBLE)" + (f" * {rule.times}" if rule.times is not None else "")
+        number = f"TRY_CAST({raw} AS DOUBLE)" + (f" * {rule.times:f}" if rule.times is not None else "")
         return f"CASE WHEN isfinite({number}) THEN {number} END"
     texts = raw
     if rule.split is not None:
         texts = f"string_split({raw}, {_text(rule.split)})"
     elif rule.origin and not rule.origin.endswith("*"):
-        items = f"CASE WHEN json_type({raw}) = 'ARRAY' THEN json_extract({raw}, '$[*]') END"
+        is_list = f"TRY(json_type({raw})) = 'ARRAY'"
+        items = f"CASE WHEN {is_list} THEN json_extract({raw}, '$[*]') END"
         texts = f"json_extract_string({raw}, '$[*]')"
         if rule.each is not None:
             single = "json_extract_string(x, '$')" if rule.each == 0 else "NULL"
@@ -266,8 +272,12 @@ def _typed(rule: Rule, raw: str) -> str:
                 f"list_transform({items}, lambda x: CASE WHEN json_type(x) = 'ARRAY' "
                 f"THEN json_extract_string(x, '$[{rule.each}]') ELSE {single} END)"
             )
-        texts = f"CASE WHEN json_type({raw}) = 'ARRAY' THEN {texts} END"
-    return texts if kind == TEXTS else f"TRY_CAST({texts} AS DOUBLE[])"
+        texts = f"CASE WHEN {is_list} THEN {texts} END"
+    if kind == TEXTS:
+        return texts
+    # An absent item stays, for lists go in pairs; one that is no number spoils the list.
+    wrong = "x <> '' AND NOT coalesce(isfinite(TRY_CAST(x AS DOUBLE)), FALSE)"
+    return f"CASE WHEN len(list_filter({texts}, lambda x: {wrong})) = 0 THEN TRY_CAST({texts} AS DOUBLE[]) END"
 
 
 def _time(written: str, raw: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _TOKEN = re.compile(r"\{hour:(?P<format>[^}]*)\}|\{(?P<name>[a-z_]+)\}|(?P<star>\*)")
@@ -25,10 +25,13 @@ class PathPattern:
     def names(self) -> list[str]:
         return [match["name"] for match in _TOKEN.finditer(self.text) if match["name"]]
 
-    @property
-    def hourly(self) -> bool:
-        """Whether each hour has files of its own. If not, a file's rows of other hours are passed over in silence."""
-        return "%H" in self.text
+    def separates(self, hour: datetime) -> bool:
+        """Whether the hour has files of its own. If not, a file's rows of other hours are passed over in silence.
+
+        An hour that comes twice, when the clocks are set back, shares its files with its twin.
+        """
+        near = (hour - timedelta(hours=1), hour + timedelta(hours=1))
+        return self.example(hour) not in [self.example(other) for other in near]
 
     def problem(self) -> str | None:
         """What is wrong with it, or None."""
@@ -39,6 +42,11 @@ class PathPattern:
             return "the parts in braces are {hour:%Y…} and {lower_case_names}"
         if len(set(self.names)) != len(self.names):
             return "a {name} stands twice"
+        if "hour" in self.names:
+            return "{hour} needs its format, such as {hour:%Y%m%d%H}"
+        months = [datetime(2026, month, 1, tzinfo=UTC) for month in (1, 7)]
+        if any(self.separates(hour) and self._local(hour).minute for hour in months):
+            return f"the hours of {self.timezone} do not begin with those of UTC; have hourly files named in UTC"
         return None
 
     def prefix(self, hour: datetime) -> str:

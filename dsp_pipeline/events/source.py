@@ -31,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dsp_pipeline.errors import SourceError, UnknownNameError
@@ -42,6 +43,8 @@ from dsp_pipeline.yamlfile import Block, read_yaml
 FORMATS, COMPRESSIONS = ("json", "csv", "tsv"), ("gzip", "zstd", "none")
 _RULE_KEYS = ("from", "time", "times", "split", "each", "match", "value", "format")
 _REFERENCE = re.compile(r"[^\s{}]+")
+_JSON_REFERENCE = re.compile(r"[^\s{}.\[\]*]+(\[\d+\])*(\.[^\s{}.\[\]*]+(\[\d+\])*)*")
+_TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us")
 _IN_FORMAT = re.compile(r"\{([^{}]+)\}")
 
 
@@ -63,7 +66,7 @@ class Rule:
     def origins(self) -> list[str]:
         """The raw fields that it reads."""
         if self.template is not None:
-            return [name for name in _IN_FORMAT.findall(self.template)]
+            return list(_IN_FORMAT.findall(self.template))
         return [self.origin] if self.origin is not None else []
 
 
@@ -127,12 +130,13 @@ def load_source(folder: Path, name: str) -> Source:
     block.allow(("description", "format", "compression", "timezone", "nulls", "columns", "events"))
     format_ = _one_of(block, "format", FORMATS)
     columns = block.get_as("columns", list, "the list of the columns' names, in their order")
+    columns = [_word(block, "columns", column) for column in columns] if columns is not None else None
     if columns is not None and format_ == "json":
         raise block.problem("`columns` is for csv and tsv; JSON lines name their fields.", "columns")
     timezone = block.get_as("timezone", str, "a time zone such as UTC or Asia/Tokyo", "UTC")
     try:
         ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: America is a folder
         raise block.problem(f"no such time zone: {timezone!r}; use a name such as Asia/Tokyo.", "timezone") from None
     events = block.need("events", Block, "the mapping of our events to their lines")
     if not events:
@@ -151,8 +155,10 @@ def load_source(folder: Path, name: str) -> Source:
         format=format_,
         compression=_one_of(block, "compression", COMPRESSIONS),
         timezone=timezone,
-        nulls=tuple(str(word) for word in block.get_as("nulls", list, "a list of words that mean absent", [])),
-        columns=tuple(str(column) for column in columns) if columns is not None else None,
+        nulls=tuple(
+            _word(block, "nulls", w) for w in block.get_as("nulls", list, "a list of words that mean absent", [])
+        ),
+        columns=tuple(columns) if columns is not None else None,
         events=layouts,
     )
 
@@ -170,12 +176,20 @@ def _layout(event: Event, block: Block, format_: str, timezone: str, columns: li
     rules = tuple(_rule(event.column(name), fields, name, format_) for name in names if name in fields)
     for rule in rules:
         for origin in rule.origins:
-            _check_origin(origin, path, columns, fields, rule.column.name)
+            _check_origin(origin, path, columns, fields, rule.column.name, format_)
+            if origin.endswith("*") and (rule.column.type not in (TEXTS, FLOATS) or rule.template or rule.split):
+                raise fields.problem(
+                    f"`{rule.column.name}` cannot be made from {origin}: * makes a list.", rule.column.name
+                )
+    for origin in where:
+        _check_origin(origin, path, columns, where, origin, format_)
+        if origin.startswith("path.") or origin.endswith("*"):
+            raise where.problem(f"`where` is about fields of the line, and {origin} is none.", origin)
     return EventLayout(
         event=event,
         path=path,
         arrival=_pattern(block, "arrival", timezone) if "arrival" in block else path,
-        where={key: str(value) for key, value in where.items()},
+        where={key: _word(where, key, value) for key, value in where.items()},
         rules=rules,
     )
 
@@ -190,22 +204,33 @@ def _rule(column: Column, fields: Block, name: str, format_: str) -> Rule:
         block.allow(_RULE_KEYS)
     else:
         raise fields.problem(f"`{name}` is {given!r}; write their field's name, or {{from: …}}.", name)
+    words = {key: _word(block, key, given[key]) for key in _RULE_KEYS if key in given and key not in ("times", "each")}
     if sum(key in given for key in ("from", "value", "format")) != 1:
         raise fields.problem(f"`{name}` needs exactly one of `from`, `value` and `format`.", name)
     if ("time" in given) != (column.type == TIME):
         cure = "say how it is written, `time: iso` say" if column.type == TIME else "`time` is for times"
         raise fields.problem(f"`{name}` is {column.type}: {cure}.", name)
+    if "time" in words and words["time"] not in _TIMES and "%" not in words["time"]:
+        cure = "or a format such as '%Y-%m-%d %H:%M:%S'"
+        raise block.problem(f"`time` is {words['time']!r}; it is one of {', '.join(_TIMES)}, {cure}.", "time")
     for key, types in (("split", (TEXTS, FLOATS)), ("each", (TEXTS, FLOATS)), ("times", (INTEGER, "float"))):
         if key in given and column.type not in types:
             raise fields.problem(f"`{key}` is not for `{name}`, which is {column.type}.", name)
     if "each" in given and format_ != "json":
         raise fields.problem("`each` is for JSON lists; use `split` for text.", name)
+    if "split" in given and ("each" in given or not words["split"]):
+        raise fields.problem(f"`{name}`: `split` is the text between the items, for text that is no JSON list.", name)
+    if column.type in (TEXTS, FLOATS) and "split" not in given:
+        if "value" in given or words.get("from", "").startswith("path."):
+            raise fields.problem(f"`{name}` is a list, and this is one text; add `split`.", name)
+        if format_ != "json" and not words["from"].endswith("*"):
+            raise fields.problem(f'`{name}` is a list; add `split`, or take several columns: `from: "name_*"`.', name)
     if "format" in given and column.type != TEXT:
         raise fields.problem(f"`format` makes text, and `{name}` is {column.type}.", name)
-    match = given.get("match")
+    match = words.get("match")
     if match is not None:
         try:
-            groups = re.compile(str(match)).groups
+            groups = re.compile(match).groups
         except re.error as error:
             raise block.problem(f"`match` is no regular expression: {error}.", "match") from None
         if groups != 1:
@@ -213,31 +238,42 @@ def _rule(column: Column, fields: Block, name: str, format_: str) -> Rule:
     try:
         times = Decimal(str(given["times"])) if "times" in given else None
     except InvalidOperation:
-        raise block.problem(f"`times` is {given['times']!r}; it is a number.", "times") from None
+        times = Decimal("NaN")
+    if times is not None and not (times.is_finite() and 0 < times <= 10**12 and times == round(times, 9)):
+        raise block.problem(f"`times` is {given['times']!r}; it is a number above 0, of up to 9 decimals.", "times")
     each = given.get("each")
-    if each is not None and (not isinstance(each, int) or each < 0):
+    if each is not None and (not isinstance(each, int) or isinstance(each, bool) or each < 0):
         raise block.problem(f"`each` is {each!r}; it is a place in the pair, from 0.", "each")
     return Rule(
         column=column,
-        origin=str(given["from"]) if "from" in given else None,
-        value=str(given["value"]) if "value" in given else None,
-        template=str(given["format"]) if "format" in given else None,
-        time=str(given["time"]) if "time" in given else None,
+        origin=words.get("from"),
+        value=words.get("value"),
+        template=words.get("format"),
+        time=words.get("time"),
         times=times,
-        split=str(given["split"]) if "split" in given else None,
+        split=words.get("split"),
         each=each,
-        match=str(match) if match is not None else None,
+        match=match,
     )
 
 
-def _check_origin(origin: str, path: PathPattern, columns: list[str] | None, fields: Block, name: str) -> None:
-    if not _REFERENCE.fullmatch(origin):
+def _check_origin(
+    origin: str, path: PathPattern, columns: list[str] | None, fields: Block, name: str, format_: str
+) -> None:
+    if not (_JSON_REFERENCE if format_ == "json" else _REFERENCE).fullmatch(origin):
         raise fields.problem(f"`{name}` is made from {origin!r}, which is no field name.", name)
     if origin.startswith("path."):
         if origin[5:] not in path.names:
             raise fields.problem(f"`{name}` is made from {origin}, but the path has no {{{origin[5:]}}}.", name)
     elif columns is not None and not origin.endswith("*") and origin not in columns:
         raise fields.problem(f"`{name}`: {UnknownNameError('column', origin, columns)}", name)
+
+
+def _word(block: Block, key: str, value: Any) -> str:
+    """A word that may look like a number; YAML makes other things of `null`, `yes` and 2026-11-21."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise block.problem(f"`{key}` holds {value!r}, which YAML does not take for a word; put it in quotes.", key)
+    return str(value)
 
 
 def _pattern(block: Block, key: str, timezone: str) -> PathPattern:

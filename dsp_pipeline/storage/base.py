@@ -41,7 +41,10 @@ class ObjectStore(Protocol):
         """
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """The objects whose key starts with `prefix`, in the order of their keys. One sweep, however many there are."""
+        """The objects whose key starts with `prefix`, in the order of their keys. One sweep, however many there are.
+
+        What comes before the prefix's last slash must be a key.
+        """
 
     def delete(self, key: str) -> None:
         """Remove the object. Nothing happens if there is none."""

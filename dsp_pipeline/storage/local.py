@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,14 +57,15 @@ class LocalFolder:
             ) from error
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        folder = self.root / prefix.rpartition("/")[0]
-        yield from sorted(
-            (stored for stored in self._walk(str(folder)) if stored.key.startswith(prefix)), key=lambda one: one.key
-        )
+        folder, slash, _ = prefix.rpartition("/")
+        found = self._walk(str(self.root / checked(folder) if slash else self.root))
+        yield from sorted((stored for stored in found if stored.key.startswith(prefix)), key=lambda one: one.key)
 
     def delete(self, key: str) -> None:
         try:
-            (self.root / checked(key)).unlink(missing_ok=True)
+            (self.root / checked(key)).unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            pass
         except OSError as error:
             raise StorageError(f"{self.root / key} cannot be removed: {error.strerror}.") from error
 
@@ -90,14 +92,20 @@ class LocalFolder:
         """The bytes under a name that no listing shows, on the same disk as the target."""
         folder = self.root / _ASIDE
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "wb") as out:
-            if isinstance(data, Path):
-                with data.open("rb") as source:
-                    shutil.copyfileobj(source, out, 1 << 20)
-            else:
-                out.write(data)
-        return Path(name)
+        aside = folder / secrets.token_hex(8)
+        try:
+            with aside.open("xb") as out:
+                if isinstance(data, Path):
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, out, 1 << 20)
+                else:
+                    out.write(data)
+            now = time.time_ns()  # the system's own stamp is the same for some milliseconds
+            os.utime(aside, ns=(now, now))
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return aside
 
     def _move(self, aside: Path, target: Path, if_absent: bool, if_match: str | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,13 +114,11 @@ class LocalFolder:
                 os.link(aside, target)
             except FileExistsError:
                 raise ConflictError(f"{target} is there already; another writer was first.") from None
-        elif if_match is not None:
+        else:
             with self._locked():
-                if not target.exists() or _etag(target.stat()) != if_match:
+                if if_match is not None and not (target.exists() and _etag(target.stat()) == if_match):
                     raise ConflictError(f"{target} was changed meanwhile; look at it again, then decide.")
                 os.replace(aside, target)
-        else:
-            os.replace(aside, target)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
