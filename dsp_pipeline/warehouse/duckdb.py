@@ -10,6 +10,7 @@ its receipt replaces the old receipt, and that is the moment at which readers ch
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -38,6 +39,7 @@ _DUCKDB_TYPES = {
     "floats": "DOUBLE[]",
 }
 _BATCH_ROWS = 65_536
+_WRITABLE = "give [dsp] lake a folder that you may write"
 
 
 class DuckDBWarehouse:
@@ -68,16 +70,16 @@ class DuckDBWarehouse:
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 for file in files:
                     for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
-                        try:
-                            fitted = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-                        except (KeyError, pa.ArrowInvalid) as error:
-                            raise WarehouseError(
-                                f"{table.address}/{partition} cannot be loaded: the file does not fit the event "
-                                f"{table.name!r} ({error}); ingest the hour again."
-                            ) from error
+                        fitted = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
                         _refuse_rows_outside(fitted, table, first)
                         writer.write_table(fitted)
                         rows += fitted.num_rows
+        except (KeyError, ValueError, pa.ArrowException) as error:
+            aside.unlink(missing_ok=True)
+            raise WarehouseError(
+                f"{table.address}/{partition} cannot be loaded: a file does not fit the event "
+                f"{table.name!r} ({_first_line(error)}); ingest the hour again."
+            ) from error
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
@@ -102,8 +104,7 @@ class DuckDBWarehouse:
                 {"date": day},
             ).fetchone()
             twice = connection.execute(
-                f"SELECT {columns}, count(*) FROM read_parquet('{_quoted(aside)}') "
-                "GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+                f"SELECT {columns}, count(*) FROM {_parquet([aside])} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
@@ -122,16 +123,16 @@ class DuckDBWarehouse:
         return self._commit(table, partition, aside, written[0], draft, replace)
 
     def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        import duckdb
+
         names = ", ".join(f'"{column}"' for column in columns)
         order = ", ".join(f'"{column}"' for column in slice_.table.key)
         for path in self._paths(slice_):
-            reader = (
-                self._connection()
-                .cursor()
-                .sql(f"SELECT {names} FROM read_parquet('{_quoted(path)}') ORDER BY {order}")
-                .to_arrow_reader(_BATCH_ROWS)
-            )
-            yield from reader
+            rows = f"SELECT {names} FROM {_parquet([path])} ORDER BY {order}"
+            try:
+                yield from self._connection().cursor().sql(rows).to_arrow_reader(_BATCH_ROWS)
+            except duckdb.Error as error:
+                raise WarehouseError(f"{slice_.table.name} cannot be read: {_first_line(error)}") from error
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         prefix = f"{table.address}/"
@@ -147,16 +148,22 @@ class DuckDBWarehouse:
         """Move the file into place, then write the receipt; a loser of the race takes its file back."""
         key = f"tables/{table.address}/{partition}/{secrets.token_hex(4)}.parquet"
         target = self.root / key
-        with aside.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        receipt = draft.finish(rows, [File(key, aside.stat().st_size, digest)])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.replace(target)
         try:
+            with aside.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            receipt = draft.finish(rows, [File(key, aside.stat().st_size, digest)])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside.replace(target)
             self._book.write(receipt, replace=replace)
         except ConflictError:
             target.unlink(missing_ok=True)
             return self._book.read(receipt.address)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written: {error.strerror}; {_WRITABLE}.") from error
+        finally:
+            aside.unlink(missing_ok=True)
         return receipt
 
     def _aside(self, table: Table, partition: str) -> Path:
@@ -164,9 +171,7 @@ class DuckDBWarehouse:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(
-                f"{folder} cannot be written: {error.strerror}; give [dsp] lake a folder that you may write."
-            ) from error
+            raise StorageError(f"{folder} cannot be written: {error.strerror}; {_WRITABLE}.") from error
         return folder / f"{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
 
     def _paths(self, slice_: Slice) -> list[Path]:
@@ -189,8 +194,7 @@ class DuckDBWarehouse:
 
         paths = self._paths(slice_)
         if paths:
-            files = ", ".join(f"'{_quoted(path)}'" for path in paths)
-            return sqlglot.parse_one(f"SELECT * FROM read_parquet([{files}])", dialect="duckdb")
+            return sqlglot.parse_one(f"SELECT * FROM {_parquet(paths)}", dialect="duckdb")
         if isinstance(slice_.table.definition, Event):
             columns = ", ".join(
                 f"CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS {column.name}"
@@ -237,6 +241,12 @@ def _refuse_rows_outside(rows: pa.Table, table: Table, first: datetime) -> None:
 
 def _quoted(path: Path) -> str:
     return str(path.resolve()).replace("'", "''")
+
+
+def _parquet(paths: Sequence[Path]) -> str:
+    """The rows of these files as SQL, whatever is in their names."""
+    files = ", ".join("'" + re.sub(r"([*?\[])", r"[\1]", _quoted(path)) + "'" for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
 
 
 def _first_line(error: Exception) -> str:
