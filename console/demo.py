@@ -11,13 +11,13 @@ import luigi
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console import luigid, open_bandit, report, workers
+from console import luigid, open_bandit, report, truth, workers
 from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
 from tasks import DailyPipeline
 from tasks.settings import platform
 
 ASSISTANTS = 1  # beside the worker that plans the graph
-SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=120_000, seed=7, faults=DEMO_FAULTS)
+SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=120_000, seed=20, faults=DEMO_FAULTS)
 SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 
@@ -30,7 +30,13 @@ def run_simulated() -> int:
         simulate(SIMULATED, raw, lambda done, total: progress.update(bar, completed=done, total=total))
         progress.update(bar, completed=SIMULATED.days * 24)
     console.print(f"Raw logs are in {raw}/.")
-    return _run(console, SIMULATED_DAY, {})
+    _run(console, SIMULATED_DAY, {})
+    ratio = truth.predicted_to_true(platform(), "click_rate", SIMULATED_DAY, raw / "truth")
+    if ratio is not None:
+        console.print(
+            f"The simulator knows the true probabilities: predicted / true is {ratio:.3f} on {SIMULATED_DAY}."
+        )
+    return 0
 
 
 def run_open_bandit() -> int:
@@ -38,7 +44,7 @@ def run_open_bandit() -> int:
     raw = Path("raw/open_bandit")
     open_bandit.fetch(raw, console)
     console.print(f"Raw logs are in {raw}/.")
-    return _run(
+    _run(
         console,
         OPEN_BANDIT_DAY,
         {
@@ -48,9 +54,10 @@ def run_open_bandit() -> int:
             "first_date": "2019-11-24",
         },
     )
+    return 0
 
 
-def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
+def _run(console: Console, day: date, settings: Mapping[str, str]) -> None:
     """Run DailyPipeline of the day, with these settings of [dsp] in the place of luigi.cfg's, and tell what it made."""
     address = luigid.start()
     console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
@@ -60,7 +67,6 @@ def _run(console: Console, day: date, settings: Mapping[str, str]) -> int:
     _report(console, task, ran)
     command = " ".join(["luigi --module tasks", *words, *workers.options(settings)])
     console.print(f"Again, by hand: {command} --scheduler-url {address}", soft_wrap=True)
-    return 0
 
 
 def _task(day: date, settings: Mapping[str, str]) -> luigi.Task:
