@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from console import luigid
 from dsp_pipeline.errors import DspError
 
-_LOOK_EVERY = 0.5  # seconds
+_LOOK_EVERY = 0.25  # seconds
 
 
 @dataclass(frozen=True)
@@ -53,42 +53,48 @@ def run(
     began = datetime.now(UTC)
     folder = luigid.STATE / "logs" / began.strftime("%Y-%m-%dT%H-%M-%S")
     folder.mkdir(parents=True, exist_ok=True)
-    luigi = str(Path(sys.executable).with_name("luigi"))
-    assistant = [sys.executable, "-m", "console", "assist", address, *map("=".join, settings.items())]
-    commands = [
-        [luigi, "--module", "tasks", *task, *options(settings), "--scheduler-url", address],
-        *(assistant for _ in range(assistants)),
-    ]
-    logs = [folder / f"worker-{number}.log" for number, _ in enumerate(commands, 1)]
-    done_before = luigid.count(address, "DONE")
     processes: list[subprocess.Popen[bytes]] = []
+
+    def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (folder / f"worker-{len(processes) + 1}.log").open("wb") as out:
+            processes.append(subprocess.Popen(command, stdout=out, stderr=out))
+        return processes[-1]
+
     try:
-        for command, log in zip(commands, logs, strict=True):
-            with log.open("wb") as out:
-                processes.append(subprocess.Popen(command, stdout=out, stderr=out))
-        _show_progress(processes[0], address, done_before, console)
+        luigi = str(Path(sys.executable).with_name("luigi"))
+        planner = start([luigi, "--module", "tasks", *task, *options(settings), "--scheduler-url", address])
+        for _ in _progress(planner, address, console):
+            # Luigid may remember tasks of an earlier run as done whose outputs are gone. Once the planner works, it
+            # has told luigid of every task, and nobody can be handed one whose inputs are still to be made.
+            if len(processes) == 1 and luigid.count(address, "RUNNING"):
+                for _ in range(assistants):
+                    start([sys.executable, "-m", "console", "assist", address, *map("=".join, settings.items())])
     finally:
         for process in processes:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+    logs = sorted(folder.iterdir())
     # A worker's exit code tells only of its own share of the graph, so the task itself is asked.
     if not complete():
         raise DspError(_told(logs))
     return Ran(began, datetime.now(UTC), tuple(logs))
 
 
-def _show_progress(planner: subprocess.Popen[bytes], address: str, done_before: int, console: Console) -> None:
+def _progress(planner: subprocess.Popen[bytes], address: str, console: Console) -> Iterator[None]:
+    """Show how many tasks are done, and yield after each look, until the planner ends."""
+    done_before = luigid.count(address, "DONE")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         bar = progress.add_task("tasks", total=None)
         while planner.poll() is None:
-            done = luigid.count(address, "DONE") - done_before
+            done = max(0, luigid.count(address, "DONE") - done_before)
             ahead = luigid.count(address, "PENDING") + luigid.count(address, "RUNNING")
             progress.update(bar, completed=done, total=done + ahead)
+            yield
             time.sleep(_LOOK_EVERY)
-        done = luigid.count(address, "DONE") - done_before
-        progress.update(bar, completed=done, total=max(done, 1))
+        done = max(1, luigid.count(address, "DONE") - done_before)
+        progress.update(bar, completed=done, total=done)
 
 
 def _told(logs: Sequence[Path]) -> str:

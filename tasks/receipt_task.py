@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 from functools import cache
 
 import luigi
@@ -12,7 +13,7 @@ from dsp_pipeline.errors import NotFoundError
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from targets.receipt import ReceiptIndex, ReceiptTarget
-from tasks.settings import platform
+from tasks.settings import platform, refuse_before_first
 
 log = logging.getLogger("dsp")
 
@@ -32,8 +33,19 @@ def table_index(name: str) -> ReceiptIndex:
 class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
     """A task with one output, known by its receipt. A thousand of them are asked for with one listing.
 
+    What is wrong with the settings, or cannot be for this day, is told when the task is made: before anything runs.
     A step says where its output is (`output`), what it would read now (`inputs`) and how it is made (`make`).
     """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        refuse_before_first(self.day)
+
+    @property
+    def day(self) -> date:
+        """The day that the output is of."""
+        given: date = self.param_kwargs["date"] if "date" in self.param_kwargs else self.param_kwargs["hour"].date()
+        return given
 
     @property
     def platform(self) -> Platform:
@@ -59,6 +71,10 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
         raise NotImplementedError
 
     def run(self, *, replace: bool = False) -> None:
+        if not replace and self.receipt() is not None:
+            # Another worker made it after this one planned it, or luigid has forgotten: nothing is made twice.
+            self.output().written()
+            return
         draft = self.platform.draft(self.output().address, self.version(), self.inputs())
         receipt = self.make(draft, replace=replace)
         self.output().written()
