@@ -1,6 +1,6 @@
 """The pipeline's tasks, for `luigi --module tasks …`."""
 
-from tasks import logs
+from tasks import logs, patience
 from tasks.bigquery_load import BigQueryLoad
 from tasks.daily_pipeline import DailyPipeline
 from tasks.export_model import ExportModel
@@ -11,6 +11,7 @@ from tasks.s3_log_ingest import S3LogIngest
 from tasks.train_model import TrainModel
 
 logs.configure()
+patience.configure()
 
 __all__ = [
     "BigQueryLoad",

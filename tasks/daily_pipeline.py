@@ -11,7 +11,7 @@ from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
 from tasks.export_model import ExportModel
 from tasks.parameters import DayParameter
-from tasks.settings import platform
+from tasks.settings import platform, refuse_before_first
 
 
 class DailyPipeline(luigi.WrapperTask):
@@ -19,17 +19,23 @@ class DailyPipeline(luigi.WrapperTask):
 
     date = DayParameter(description="the day, as 2026-11-21")
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        refuse_before_first(self.date)
+        self._exports()  # which looks at all the team's files
+
     def requires(self) -> list[luigi.Task]:
         loads = [
             BigQueryLoad(event=event, hour=datetime(self.date.year, self.date.month, self.date.day, hour))
             for event in platform().source.events
             for hour in HOURS
         ]
+        return [*loads, *self._exports()]
+
+    def _exports(self) -> list[ExportModel]:
         folder = platform().package / "experiments"
-        exports = [
+        return [
             ExportModel(experiment=name, arm=arm, date=self.date)
             for name in find_experiments(folder)
             for arm in load_experiment(folder, name).arms
         ]
-        return [*loads, *exports]
-

@@ -29,6 +29,10 @@ class ExportModel(StoreTask):
     arm = luigi.Parameter(positional=False, default="control", description="one of the experiment's arms")
     date = DayParameter(description="the held-out day, as 2026-11-21")
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.requires()  # which looks at the team's files
+
     def requires(self) -> TrainModel:
         return TrainModel(experiment=self.experiment, arm=self.arm, date=self.date)
 

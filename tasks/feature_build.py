@@ -6,7 +6,6 @@ from datetime import date, datetime
 
 import luigi
 
-from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.warehouse.base import Slice
@@ -24,9 +23,6 @@ class FeatureBuild(TableTask):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.platform.catalog.query(self.table)  # an unknown table, or a wrong file, is told before anything runs
-        first = self.platform.settings.first_date
-        if self.date < first:
-            raise SettingsError(f"{self.date} is before the first day of logs, {first} ([dsp] first_date).")
 
     def requires(self) -> list[luigi.Task]:
         return [upstream(name, partition) for name, slice_ in self._slices().items() for partition in slice_.partitions]

@@ -9,14 +9,15 @@ import traceback
 from types import TracebackType
 
 from luigi.configuration import get_config
-from luigi.parameter import ParameterException
-from luigi.task_register import TaskClassException
+from luigi.parameter import MissingParameterException, ParameterException
+from luigi.task_register import TaskClassException, TaskClassNotFoundException
 
-from dsp_pipeline.errors import DspError
+from dsp_pipeline.errors import DspError, UnknownNameError
 
 # Errors that say all a user needs in one sentence.
 _TOLD = (DspError, ParameterException, TaskClassException)
 _ERROR_LINE = re.compile(r"^dsp_pipeline\.errors\.\w+: ", re.MULTILINE)
+_PLANNED = re.compile(r"Will not run (.+) or any dependencies")
 _NOISE = ("Data for %s does not exist (yet?)",)
 
 
@@ -28,12 +29,14 @@ class SentenceFormatter(logging.Formatter):
             return super().format(record)
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, _TOLD):
-            return self._line(record, f"{_failed(record)}{error}")
+            return self._line(record, f"{_failed(record)}{sentence(error)}")
         # Luigi puts the traceback of a failing requires() or complete() into the message itself.
         head, found, trace = record.getMessage().partition("Traceback (most recent call last):")
         told = list(_ERROR_LINE.finditer(trace)) if found else []
         if told:
-            return self._line(record, f"{head.strip()} {trace[told[-1].end() :].strip()}")
+            record.levelname, said = "ERROR", trace[told[-1].end() :].strip()
+            task = _PLANNED.match(head)
+            return self._line(record, f"{task[1]} cannot be planned: {said}" if task else f"{head.strip()} {said}")
         return super().format(record)
 
     def _line(self, record: logging.LogRecord, message: str) -> str:
@@ -46,6 +49,19 @@ def _failed(record: logging.LogRecord) -> str:
     if "failed" in str(record.msg) and isinstance(record.args, tuple) and record.args:
         return f"{record.args[-1]} failed: "
     return ""
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell of an error; luigi's own are put into our words."""
+    if isinstance(error, MissingParameterException):
+        task, _, rest = str(error).partition("[")
+        name = rest.partition("requires the '")[2].partition("'")[0]
+        return f"{task} needs --{name.replace('_', '-')}; see luigi --module tasks {task} --help."
+    if isinstance(error, TaskClassNotFoundException):
+        from tasks import __all__ as known
+
+        return str(UnknownNameError("task", str(error).removeprefix("No task ").partition(".")[0], known))
+    return str(error)
 
 
 class _WorthSaying(logging.Filter):
@@ -79,6 +95,6 @@ def configure() -> None:
 
 def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, _TOLD) and not dsp_traceback():
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import atexit
 import logging
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import luigi
 
 from targets.raw_log import RawListings, RawLogTarget
 from tasks.parameters import EventParameter, HourParameter
-from tasks.settings import platform
+from tasks.settings import platform, refuse_before_first
 
 log = logging.getLogger("dsp")
 
@@ -27,6 +27,10 @@ class RawLog(luigi.ExternalTask):
 
     event = EventParameter(positional=False, description="bid, win, impression, click or conversion")
     hour = HourParameter(description="the hour in UTC, as 2026-11-21T05")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        refuse_before_first(self.hour.date())
 
     def output(self) -> RawLogTarget:
         layout = platform().source.layout(self.event)
@@ -47,12 +51,18 @@ def _tell_missing() -> None:
     """One sentence an event, however many hours are missing."""
     now = datetime.now(UTC).replace(tzinfo=None)
     for event, tasks in sorted(_missing.items()):
-        hours = sorted(task.hour for task in tasks)
-        first = min(tasks, key=lambda task: task.hour)
-        span = f"{hours[0]:%Y-%m-%dT%H}" + (f" … {hours[-1]:%Y-%m-%dT%H}" if len(hours) > 1 else "")
-        cure = (
-            f"the last of these hours is over at {hours[-1]:%Y-%m-%d %H}:59 UTC: run this again after it"
-            if hours[-1] > now
-            else f"deliver {platform().settings.raw}/{first.output()} and the like, then run this again"
+        ordered = sorted(tasks, key=lambda task: task.hour)
+        first, last = ordered[0], ordered[-1]
+        span = f"{first.hour:%Y-%m-%dT%H}" + (f" … {last.hour:%Y-%m-%dT%H}" if len(ordered) > 1 else "")
+        cures = []
+        if first.hour + timedelta(hours=1) <= now:
+            cures.append(f"deliver {platform().settings.raw}/{first.output()} and the like")
+        if last.hour + timedelta(hours=1) > now:
+            cures.append(f"wait until the last of these hours is over, at {last.hour:%Y-%m-%d %H}:59 UTC")
+        log.error(
+            "not ready: %d %s not arrived (%s); %s, then run this again.",
+            len(ordered),
+            f"hours of {event} logs have" if len(ordered) > 1 else f"hour of {event} logs has",
+            span,
+            ", ".join(cures),
         )
-        log.error("not ready: %d hours of %s logs have not arrived (%s); %s.", len(hours), event, span, cure)

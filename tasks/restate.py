@@ -43,6 +43,10 @@ class Restate(luigi.Task):
 
     date = DayParameter(description="the day, as 2026-11-21")
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        DailyPipeline(date=self.date)  # which looks at the settings and the team's files
+
     def complete(self) -> bool:
         return not any(stale(step) for step in steps(DailyPipeline(date=self.date)))
 

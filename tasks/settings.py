@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,7 +50,10 @@ def platform() -> Platform:
         setting = str(error).partition("requires the '")[2].partition("'")[0] or str(error)
         raise SettingsError(f"[dsp] {setting} is not set; give it in luigi.cfg or as --dsp-{setting}.") from None
     except ValueError as error:
-        raise SettingsError(f"a setting in [dsp] cannot be read: {error}.") from None
+        setting = str(error).rpartition("value of '")[2].rstrip("'.") or "?"
+        raise SettingsError(
+            f"[dsp] {setting} cannot be read ({error.__context__ or error}); see what it may be in tasks/settings.py."
+        ) from None
     if not 0 <= given.max_rejected_share <= 1:
         raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
     for name in ("memory_limit_mb", "threads"):
@@ -71,6 +75,13 @@ def platform() -> Platform:
     _ = made.source  # a wrong source is told before anything else
     log.info("%s", made)
     return made
+
+
+def refuse_before_first(day: date) -> None:
+    """SettingsError if there can be no logs of the day."""
+    first = platform().settings.first_date
+    if day < first:
+        raise SettingsError(f"{day} is before the first day of logs, {first} ([dsp] first_date); take a later day.")
 
 
 def _revision() -> str:

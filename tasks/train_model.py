@@ -29,7 +29,7 @@ class TrainModel(StoreTask):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.trial()  # what is wrong in the team's files is told before anything runs
+        self._slices()  # what is wrong in the team's files, or a day without a past, is told before anything runs
 
     def requires(self) -> list[FeatureBuild]:
         train, holdout = self._slices()
