@@ -80,8 +80,10 @@ class DuckDBWarehouse:
                 f"{table.address}/{partition} cannot be loaded: a file does not fit the event "
                 f"{table.name!r} ({_first_line(error)}); ingest the hour again."
             ) from error
-        except BaseException:
+        except BaseException as error:
             aside.unlink(missing_ok=True)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise StorageError(f"{table.address}/{partition} cannot be loaded: {error}; {_WRITABLE}.") from error
             raise
         return self._commit(table, partition, aside, rows, draft, replace)
 
