@@ -75,7 +75,7 @@ class _WorthSaying(logging.Filter):
 
 def dsp_traceback() -> bool:
     """[dsp] traceback, read directly: an error may be just that the other settings are wrong."""
-    return bool(get_config().getboolean("dsp", "traceback", False))
+    return "--dsp-traceback" in sys.argv or bool(get_config().getboolean("dsp", "traceback", False))
 
 
 def configure() -> None:

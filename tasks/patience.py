@@ -1,12 +1,18 @@
-"""How long a worker stays: as long as a task that it waits for is at work somewhere, and no longer."""
+"""How long a worker stays: as long as tasks that it waits for are at work somewhere, and little longer."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from luigi.worker import Worker
 
+# Between two tasks another worker has none for a moment; it asks again at once.
+_GRACE = 2.0  # seconds
+
 _luigi_stays = Worker._keep_alive
+_hopeful_at: WeakKeyDictionary[Worker, float] = WeakKeyDictionary()
 
 
 def _stays(worker: Worker, answer: Any) -> bool:
@@ -14,7 +20,10 @@ def _stays(worker: Worker, answer: Any) -> bool:
 
     When the scheduler has no task for this worker, only a task at work elsewhere can bring one.
     """
-    return bool(_luigi_stays(worker, answer) and (worker._assistant or answer.running_tasks))
+    if worker._assistant or answer.running_tasks:
+        _hopeful_at[worker] = time.monotonic()
+    hopeful = time.monotonic() - _hopeful_at.setdefault(worker, time.monotonic()) < _GRACE
+    return bool(hopeful and _luigi_stays(worker, answer))
 
 
 def configure() -> None:
