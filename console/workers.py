@@ -105,4 +105,6 @@ def _told(logs: Sequence[Path]) -> str:
             _, level, text = line.partition(" ERROR ")
             if level and text.strip() not in told:
                 told.append(text.strip())
-    return "\n".join([*(told or ["the run did not end well"]), f"(all that the workers said: {logs[0].parent})"])
+    if not told:
+        told = ["not all tasks ran", logs[0].read_text(errors="replace").partition("Execution Summary =====")[2].strip()]
+    return "\n".join([*told, f"(all that the workers said: {logs[0].parent}/)"])
