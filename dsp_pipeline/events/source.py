@@ -182,9 +182,9 @@ def _layout(event: Event, block: Block, format_: str, timezone: str, columns: li
                     f"`{rule.column.name}` cannot be made from {origin}: * makes a list.", rule.column.name
                 )
     for origin in where:
-        _check_origin(origin, path, columns, where, origin, format_)
         if origin.startswith("path.") or origin.endswith("*"):
             raise where.problem(f"`where` is about fields of the line, and {origin} is none.", origin)
+        _check_origin(origin, path, columns, where, origin, format_)
     return EventLayout(
         event=event,
         path=path,
