@@ -93,8 +93,8 @@ class TrainModel(StoreTask):
             nonlocal told_at
             if time.monotonic() - told_at > _TELL_EVERY:
                 told_at = time.monotonic()
-                assert self.set_status_message and self.set_progress_percentage  # luigi sets them around run()
-                self.set_status_message(f"{done} of {rounds} trees, log loss {log_loss:.5f} on the training rows")
-                self.set_progress_percentage(round(100 * done / rounds))
+                if self.set_status_message and self.set_progress_percentage:  # luigi runs it, not Restate
+                    self.set_status_message(f"{done} of {rounds} trees, log loss {log_loss:.5f} on the training rows")
+                    self.set_progress_percentage(round(100 * done / rounds))
 
         return tell

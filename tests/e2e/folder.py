@@ -129,17 +129,15 @@ class Folder:
     def files(self) -> set[str]:
         """All files of the lake but locks."""
         return {
-            str(path.relative_to(self.lake))
-            for path in self.lake.rglob("*")
-            if path.is_file() and path.name != "lock"
+            str(path.relative_to(self.lake)) for path in self.lake.rglob("*") if path.is_file() and path.name != "lock"
         }
 
-    def rows(self, table: str, columns: str = "* EXCLUDE (partition_date)") -> list[tuple[Any, ...]]:
+    def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """All rows of a table that count, in the order of all their columns."""
         paths = [
             str(self.lake / "warehouse" / file["key"])
             for address, receipt in self.receipts().items()
-            if address.rpartition("/")[0].startswith(f"{table}-")
+            if address.rpartition("/")[0].startswith(f"{table}_")
             for file in receipt["files"]
         ]
         with duckdb.connect() as connection:

@@ -1,0 +1,24 @@
+"""How the tests are spread over processes: those of one file in e2e/ and console/ stay together and share a lake.
+
+xdist's own `--dist loadgroup` does nothing under pytest 9.2, which no longer lets it rename tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+_TOGETHER = ("tests/e2e/", "tests/console/")
+
+
+class _FilesThatShare(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith(_TOGETHER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Only where nobody asked for another way with --dist."""
+    return _FilesThatShare(config, log) if config.getvalue("dist") in ("load", "loadgroup") else None
