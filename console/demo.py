@@ -22,7 +22,7 @@ SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 
 def run_simulated() -> int:
-    console = Console(highlight=False)
+    console = _console()
     raw = Path("raw/simulator")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
@@ -40,7 +40,7 @@ def run_simulated() -> int:
 
 
 def run_open_bandit() -> int:
-    console = Console(highlight=False)
+    console = _console()
     raw = Path("raw/open_bandit")
     open_bandit.fetch(raw, console)
     console.print(f"Raw logs are in {raw}/.")
@@ -55,6 +55,11 @@ def run_open_bandit() -> int:
         },
     )
     return 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)  # a file has no width of its own
 
 
 def _run(console: Console, day: date, settings: Mapping[str, str]) -> None:

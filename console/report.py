@@ -120,7 +120,7 @@ def _show_late(found: Graph, console: Console) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right", no_wrap=place == 0)
+        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
     return table
 
 

@@ -106,5 +106,8 @@ def _told(logs: Sequence[Path]) -> str:
             if level and text.strip() not in told:
                 told.append(text.strip())
     if not told:
-        told = ["not all tasks ran", logs[0].read_text(errors="replace").partition("Execution Summary =====")[2].strip()]
+        told = [
+            "not all tasks ran",
+            logs[0].read_text(errors="replace").partition("Execution Summary =====")[2].strip(),
+        ]
     return "\n".join([*told, f"(all that the workers said: {logs[0].parent}/)"])
