@@ -43,6 +43,8 @@ def decode_all(source: Source, event: str, raw: Path, hours: list[datetime], scr
             for key in keys
             if (found := path.match(hour, key)) is not None
         ]
+        if not files:
+            continue
         assert all(file.key.startswith(path.prefix(hour)) for file in files)
         decoded = decoder.decode(event, hour, files, scratch)
         tables.append(pq.ParquetFile(decoded.events).read())
