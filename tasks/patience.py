@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from luigi.worker import Worker
 # Between two tasks another worker has none for a moment; it asks again at once.
 _GRACE = 2.0  # seconds
 
-_luigi_stays = Worker._keep_alive
+_luigi_stays, _luigi_runs = Worker._keep_alive, Worker.run
 _hopeful_at: WeakKeyDictionary[Worker, float] = WeakKeyDictionary()
 
 
@@ -26,6 +27,22 @@ def _stays(worker: Worker, answer: Any) -> bool:
     return bool(hopeful and _luigi_stays(worker, answer))
 
 
+def _runs(worker: Worker) -> bool:
+    """Luigi's exit code calls what another worker did "not run"; here what is complete in the end is done."""
+    well = bool(_luigi_runs(worker))
+    states: dict[str, set[str]] = defaultdict(set)
+    tasks = {}
+    for task, state, external in worker._add_task_history:
+        states[task.task_id].add(state)
+        if not external:
+            tasks[task.task_id] = task
+    for name, task in tasks.items():
+        if states[name] == {"PENDING"} and task.complete():
+            worker._add_task_history.append((task, "DONE", False))
+    return well
+
+
 def configure() -> None:
     """Called when the tasks are imported, which is before luigi makes its worker."""
     Worker._keep_alive = _stays  # type: ignore[method-assign]  # luigi has no other place for it
+    Worker.run = _runs  # type: ignore[method-assign]

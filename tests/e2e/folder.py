@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 import dsp_pipeline
 from dsp_pipeline.simulator import Manifest, Simulation, simulate
@@ -132,17 +133,22 @@ class Folder:
             str(path.relative_to(self.lake)) for path in self.lake.rglob("*") if path.is_file() and path.name != "lock"
         }
 
-    def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    def rows(self, table: str, columns: str = "*") -> pa.Table:
         """All rows of a table that count, in the order of all their columns."""
         paths = [
             str(self.lake / "warehouse" / file["key"])
             for address, receipt in self.receipts().items()
-            if address.rpartition("/")[0].startswith(f"{table}_")
+            if table_of(address) == table
             for file in receipt["files"]
         ]
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            return connection.execute(f"SELECT {columns} FROM read_parquet({paths}) ORDER BY ALL").fetchall()
+            return connection.sql(f"SELECT {columns} FROM read_parquet({paths}) ORDER BY ALL").to_arrow_table()
+
+
+def table_of(address: str) -> str:
+    """The table of a receipt's address, or something that is none."""
+    return address.partition("/")[0].rpartition("_")[0]
 
 
 def ended(process: subprocess.Popen[str]) -> Done:

@@ -15,7 +15,7 @@ import pytest
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.simulator import Faults, Manifest, deliver_late
 from dsp_pipeline.storage.local import LocalFolder
-from tests.e2e.folder import DAY, Done, Folder, assert_whole, ended, ran, unnamed
+from tests.e2e.folder import DAY, Done, Folder, assert_whole, ended, ran, table_of, unnamed
 from tests.e2e.scheduler import luigid
 
 FAULTS = Faults(
@@ -74,7 +74,7 @@ def test_counts_are_the_simulators(story: Story, event: str) -> None:
     receipts = story.folder.receipts()
     truth = {f"{hour.hour:%Y-%m-%dT%H}": hour for hour in story.manifest.hours}
     found = {a.rpartition("/")[2]: r for a, r in receipts.items() if a.startswith(f"ingest/{event}-")}
-    loaded = {a.rpartition("/")[2]: r for a, r in receipts.items() if a.startswith(f"{event}_")}
+    loaded = {a.rpartition("/")[2]: r for a, r in receipts.items() if table_of(a) == event}
     assert found.keys() == loaded.keys()
     assert len(found) == {"impression": 48, "click": 72}.get(event, 24)
     for hour, receipt in found.items():
@@ -140,12 +140,12 @@ def test_late_files_are_taken_in_and_nothing_else(story: Story) -> None:
     changed = {address for address, receipt in after.items() if receipt != before.get(address)}
     hours = {a for a in changed if a.startswith("ingest/")}
     assert {(a.split("/")[1].rpartition("-")[0], a.split("/")[2]) for a in hours} == touched
-    loads = {a for a in changed if a.split("_")[0] in EVENTS}
-    assert {(a.split("_")[0], a.partition("/")[2]) for a in loads} == touched
+    loads = {a for a in changed if table_of(a) in EVENTS}
+    assert {(table_of(a), a.partition("/")[2]) for a in loads} == touched
     truth = {f"{hour.hour:%Y-%m-%dT%H}": hour for hour in story.manifest.hours}
     for address in loads:
         hour = address.partition("/")[2]
-        assert after[address]["rows"] == truth[hour].rows[address.split("_")[0]]
+        assert after[address]["rows"] == truth[hour].rows[table_of(address)]
     for address, receipt in after.items():  # downstream: made anew exactly when one of its inputs was
         if not address.startswith("ingest/"):
             news = {i["name"]: i["digest"] for i in receipt["inputs"]} != {
