@@ -32,13 +32,13 @@ def _runs(worker: Worker) -> bool:
     well = bool(_luigi_runs(worker))
     states: dict[str, set[str]] = defaultdict(set)
     tasks = {}
-    for task, state, external in worker._add_task_history:
+    for task, state, runnable in worker._add_task_history:
         states[task.task_id].add(state)
-        if not external:
+        if runnable:  # somebody else's logs are not ours to do
             tasks[task.task_id] = task
     for name, task in tasks.items():
         if states[name] == {"PENDING"} and task.complete():
-            worker._add_task_history.append((task, "DONE", False))
+            worker._add_task_history.append((task, "DONE", True))
     return well
 
 
