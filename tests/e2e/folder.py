@@ -133,12 +133,12 @@ class Folder:
             str(path.relative_to(self.lake)) for path in self.lake.rglob("*") if path.is_file() and path.name != "lock"
         }
 
-    def rows(self, table: str, columns: str = "*") -> pa.Table:
-        """All rows of a table that count, in the order of all their columns."""
+    def rows(self, table: str, columns: str = "*", day: str = "") -> pa.Table:
+        """All rows of a table that count, of one day if given, in the order of all their columns."""
         paths = [
             str(self.lake / "warehouse" / file["key"])
             for address, receipt in self.receipts().items()
-            if table_of(address) == table
+            if table_of(address) == table and address.partition("/")[2].startswith(day)
             for file in receipt["files"]
         ]
         with duckdb.connect() as connection:
