@@ -40,6 +40,10 @@ def main(argv: list[str]) -> int:
     except DspError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; run this in a folder that you may write.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what was done is kept: run the same again to go on.", file=sys.stderr)
         return 130

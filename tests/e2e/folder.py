@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import copy
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ PROJECT = Path(__file__).parents[2]
 PACKAGE = Path(dsp_pipeline.__file__).parent
 FIRST = date(2026, 11, 17)
 DAY = "2026-11-18"  # the held-out day of a simulation of three days
-PATIENCE = 90.0  # seconds after which a command that has not ended is wrong
+PATIENCE = 240.0  # seconds after which a command that has not ended is wrong
 OUTCOMES = ("impression", "click")
 
 
@@ -50,6 +51,7 @@ class Folder:
     def __init__(self, path: Path, **settings: str) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+        self.lake = path / "lake"
         self.home, self.tmp = path.with_name(path.name + "-home"), path.with_name(path.name + "-tmp")
         self.home.mkdir(exist_ok=True)
         self.tmp.mkdir(exist_ok=True)
@@ -68,9 +70,11 @@ class Folder:
     def raw(self) -> Path:
         return self.path / self.settings["raw"]
 
-    @property
-    def lake(self) -> Path:
-        return self.path / "lake"
+    def at(self, lake: str) -> Folder:
+        """The same folder, seen with another lake of it."""
+        other = copy.copy(self)
+        other.lake = self.path / lake
+        return other
 
     def environment(self) -> dict[str, str]:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("LUIGI", "DSP", "PYTEST"))}
@@ -93,12 +97,15 @@ class Folder:
         """The same, until it ends."""
         return ended(self.start(*words, scheduler=scheduler))
 
-    def python(self, *words: str) -> Done:
-        """`python WORDS` in this folder."""
+    def python(self, *words: str, own_home: bool = True) -> Done:
+        """`python WORDS` in this folder; pip finds its configuration only without a HOME of our own."""
+        environment = self.environment()
+        if not own_home:
+            environment["HOME"] = os.environ.get("HOME", str(self.home))
         done = subprocess.run(
             [sys.executable, *words],
             cwd=self.path,
-            env=self.environment(),
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

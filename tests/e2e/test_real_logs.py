@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,12 +67,10 @@ def test_all_clicks_of_ipinyou_are_loaded(ipinyou: Folder) -> None:
 @needs_data
 def test_money_of_ipinyou_is_in_micros_of_one_impression(ipinyou: Folder) -> None:
     """A price in the log is fen for a thousand impressions: its sum times ten is what was spent, in micros."""
-    import gzip
-
     spent = {}
     for path in (DATA / "ipinyou").glob("imp.*.gz"):
-        for line in gzip.open(path, "rt", encoding="utf-8"):
-            fields = line.rstrip("\n").split("\t")
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+            fields = line.split("\t")
             spent[fields[0]] = int(fields[20])
     found = ipinyou.rows("impression", "impression_id, clearing_price_micros")
     assert sum(found["clearing_price_micros"].to_pylist()) == 10 * sum(spent.values())
@@ -79,8 +80,6 @@ def test_money_of_ipinyou_is_in_micros_of_one_impression(ipinyou: Folder) -> Non
 @needs_data
 def test_bid_requests_of_openrtb_are_loaded(tmp_path: Path) -> None:
     """20,000 requests of January 2012, each in its hour, of two exchanges."""
-    from collections import Counter
-
     times = first_and_last()
     folder = Folder(
         tmp_path / "work", raw=str(DATA / "openrtb"), source="openrtb", first_date=times[0][:10], max_rejected_share="1"
@@ -96,10 +95,26 @@ def test_bid_requests_of_openrtb_are_loaded(tmp_path: Path) -> None:
 
 def first_and_last() -> tuple[str, str]:
     """The first hour of the bid requests and the one after their last."""
-    import gzip
-    from datetime import UTC, datetime, timedelta
-
     with gzip.open(DATA / "openrtb" / "bid_requests_masked.jsonl.gz", "rt") as lines:
         times = [json.loads(line)["timestamp"] for line in lines]
     last = datetime.fromtimestamp(max(times), UTC) + timedelta(hours=1)
     return f"{datetime.fromtimestamp(min(times), UTC):%Y-%m-%dT%H}", f"{last:%Y-%m-%dT%H}"
+
+
+def test_the_open_bandit_run_ends_with_models(tmp_path: Path) -> None:
+    """`python -m console open-bandit`: 60,000 impressions and 287 clicks from PyPI's wheel, and both arms exported."""
+    folder = Folder(tmp_path / "work")
+    try:
+        done = folder.python("-m", "console", "open-bandit", own_home=False)
+    finally:
+        folder.python("-m", "console", "stop")
+    if "pip could not download" in done.text:
+        pytest.skip("skipped: PyPI cannot be reached")
+    assert done.code == 0, done.text
+    lake = folder.at("lake-open-bandit")
+    assert sum(loaded(lake, "impression").values()) == 60_000
+    assert sum(loaded(lake, "click").values()) == 287
+    exported = [one["rows"] for address, one in lake.receipts().items() if address.startswith("export/")]
+    assert len(exported) == 2
+    assert_whole(lake)
+    assert list(folder.tmp.rglob("*")) == []
