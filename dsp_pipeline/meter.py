@@ -1,7 +1,8 @@
-"""What a piece of work cost: wall seconds, CPU seconds, peak memory."""
+"""What a piece of work cost: wall seconds, CPU seconds, peak memory. And how a process gives memory back."""
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 import time
@@ -37,3 +38,14 @@ class Meter:
                     return int(line.split()[1]) * 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system.
+
+    A worker lives through many tasks; the C library and Arrow would keep what the largest of them once needed.
+    """
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # the GNU C library has it, others give back by themselves
+        ctypes.CDLL(None).malloc_trim(0)

@@ -24,6 +24,6 @@ class Settings:
     source: str
     first_date: date
     max_rejected_share: float = 0.05
-    memory_limit_mb: int = 400
+    memory_limit_mb: int = 300
     threads: int = 2
     revision: str = ""

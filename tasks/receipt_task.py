@@ -10,6 +10,7 @@ import luigi
 from luigi.task import MixinNaiveBulkComplete
 
 from dsp_pipeline.errors import NotFoundError
+from dsp_pipeline.meter import release_memory
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from targets.receipt import ReceiptIndex, ReceiptTarget
@@ -76,7 +77,10 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
             self.output().written()
             return
         draft = self.platform.draft(self.output().address, self.version(), self.inputs())
-        receipt = self.make(draft, replace=replace)
+        try:
+            receipt = self.make(draft, replace=replace)
+        finally:
+            release_memory()
         self.output().written()
         rejected = f", {sum(receipt.rejected.values()):,} rejected" if receipt.rejected else ""
         twice = f", {receipt.duplicates:,} duplicates" if receipt.duplicates else ""

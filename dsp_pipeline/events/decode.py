@@ -24,7 +24,7 @@ from dsp_pipeline.events.lines import LineReader, RawFile, Reject
 from dsp_pipeline.events.mapping import mapping_query
 from dsp_pipeline.events.source import EventLayout, Source
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 32_768
 _KEYS_IN_MEMORY = 500_000  # up to here counting them in memory is cheaper than planning a query
 
 
@@ -160,27 +160,22 @@ class Decoder:
             if pc.count_distinct(keys).as_py() == decoded.rows:
                 return
         rows = f"read_parquet({_quoted(decoded.events)}, file_row_number = true, hive_partitioning = false)"
-        twice = self._connection.sql(
-            f"SELECT {key}, min(file_row_number) AS kept FROM {rows} GROUP BY {key} HAVING count(*) > 1"
+        again = self._connection.sql(
+            f"WITH twice AS (SELECT {key}, min(file_row_number) AS first FROM {rows} GROUP BY ALL HAVING count(*) > 1) "
+            f"SELECT file_row_number FROM {rows} SEMI JOIN twice USING ({key}) "
+            "EXCEPT ALL SELECT first FROM twice"
         ).to_arrow_table()
-        if not twice.num_rows:
+        if not again.num_rows:
             return
-        self._connection.register("twice", twice)
+        places = again.column(0).combine_chunks()
         aside = decoded.events.with_suffix(".once.parquet")
-        try:
-            schema = arrow_schema(layout.event)
-            once = self._connection.sql(
-                f"SELECT {', '.join(f'a.{name}' for name in schema.names)} FROM {rows} a "
-                f"LEFT JOIN twice b ON a.{key} = b.{key} WHERE b.kept IS NULL OR a.file_row_number = b.kept "
-                "ORDER BY a.file_row_number"
-            ).to_arrow_reader(_BATCH_ROWS)
-            kept = 0
-            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-                for batch in once:
-                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-                    kept += batch.num_rows
-        finally:
-            self._connection.unregister("twice")
+        schema, place = arrow_schema(layout.event), 0
+        with pq.ParquetFile(decoded.events) as file, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+            for batch in file.iter_batches(_BATCH_ROWS):
+                numbers = pa.array(range(place, place + batch.num_rows), pa.int64())
+                writer.write_batch(batch.filter(pc.invert(pc.is_in(numbers, places))))
+                place += batch.num_rows
+        kept = decoded.rows - again.num_rows
         aside.replace(decoded.events)
         decoded.duplicates, decoded.rows = decoded.rows - kept, kept
 
