@@ -28,7 +28,7 @@ def _stays(worker: Worker, answer: Any) -> bool:
 
 
 def _runs(worker: Worker) -> bool:
-    """Luigi's exit code calls what another worker did "not run"; here what is complete in the end is done."""
+    """Luigi's exit code calls what another worker did "not run" or "already running"; what is complete is done."""
     well = bool(_luigi_runs(worker))
     states: dict[str, set[str]] = defaultdict(set)
     tasks = {}
@@ -36,9 +36,10 @@ def _runs(worker: Worker) -> bool:
         states[task.task_id].add(state)
         if runnable:  # somebody else's logs are not ours to do
             tasks[task.task_id] = task
-    for name, task in tasks.items():
-        if states[name] == {"PENDING"} and task.complete():
-            worker._add_task_history.append((task, "DONE", True))
+    others = {name for name, task in tasks.items() if states[name] == {"PENDING"} and task.complete()}
+    worker._add_task_history.extend((tasks[name], "DONE", True) for name in others)
+    for answer in worker._get_work_response_history:
+        answer["running_tasks"] = [one for one in answer["running_tasks"] if one["task_id"] not in others]
     return well
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.folder import DAY, FIRST, Done, Folder
+from tests.e2e.folder import DAY, FIRST, OUTCOMES, Done, Folder, only
 
 HOUR = f"{FIRST}T05"
 TRAIN = ("TrainModel", "--experiment", "click_rate_baseline", "--date", DAY)
@@ -176,8 +176,9 @@ def test_logs_that_have_not_arrived_end_the_run(folder: Folder) -> None:
 
 def test_an_open_label_window_is_told(folder: Folder) -> None:
     """All of the day has arrived, but not the next day's clicks: the day is not mature."""
-    folder.simulate(days=2, impressions_per_day=200)
-    done = folder.luigi("DailyPipeline", "--date", DAY)
+    folder.simulate(days=2, impressions_per_day=200, events=OUTCOMES)
+    only(folder.package(), *OUTCOMES)
+    done = folder.luigi("DailyPipeline", "--date", DAY, "--dsp-package", "package")
     assert done.code == 20, done.text
     assert len(done.errors) == 1, done.text
     assert "24 hours of click logs have not arrived (2026-11-19T00 … 2026-11-19T23)" in done.errors[0]
