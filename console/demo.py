@@ -87,7 +87,7 @@ def _report(console: Console, task: luigi.Task, ran: workers.Ran) -> None:
     report.show(found, ran, console)
     lake = os.path.relpath(platform().settings.lake)
     for step, receipt in found["ExportModel"]:
-        served = ", which is what bidders load" if receipt.details["served"] else ""
+        served = ", which is what bidders load" if step.serves() else ""
         console.print(
             f"Bundle of {step.experiment} / {step.arm}: {lake}/{receipt.details['bundle']}/{served}", soft_wrap=True
         )

@@ -86,7 +86,15 @@ def _running() -> dict[str, int] | None:
         note: dict[str, int] = json.loads(_NOTE.read_text())
     except (OSError, ValueError):
         return None
-    return note if _alive(note["pid"]) and _answers(note["port"]) else None
+    return note if _is_luigid(note["pid"]) and _answers(note["port"]) else None
+
+
+def _is_luigid(process: int) -> bool:
+    """Whether a luigid has this number: after a restart of the machine it may be a stranger's."""
+    if not _alive(process):
+        return False
+    told = subprocess.run(["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return told.returncode != 0 or "luigid" in told.stdout
 
 
 def _answers(port: int) -> bool:

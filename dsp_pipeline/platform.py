@@ -176,11 +176,12 @@ class Platform:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for one task's work, removed afterwards; those of processes that were killed are removed first."""
+        """A folder for one task's work, removed afterwards; what processes that were killed left is removed first."""
         root = self.settings.lake / ".scratch"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(root)
+            for place in (root, self.settings.lake / ".aside", self.settings.lake / "warehouse" / ".aside"):
+                _remove_abandoned(place)
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         except OSError as error:
             raise SettingsError(
@@ -193,10 +194,13 @@ class Platform:
 
 
 def _remove_abandoned(root: Path) -> None:
-    for folder in root.iterdir():
-        owner = folder.name.partition("-")[0]
+    for path in root.iterdir() if root.exists() else ():
+        owner = path.name.partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:

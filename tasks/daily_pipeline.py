@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 import luigi
 
+from dsp_pipeline.errors import ExperimentError
 from dsp_pipeline.platform import HOURS
-from dsp_pipeline.training.experiment import find_experiments, load_experiment
+from dsp_pipeline.training.experiment import Experiment, find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
 from tasks.export_model import ExportModel
 from tasks.parameters import DayParameter
 from tasks.settings import platform, refuse_before_first
+
+log = logging.getLogger("dsp")
 
 
 class DailyPipeline(luigi.WrapperTask):
@@ -34,8 +38,27 @@ class DailyPipeline(luigi.WrapperTask):
 
     def _exports(self) -> list[ExportModel]:
         folder = platform().package / "experiments"
+        experiments = [load_experiment(folder, name) for name in find_experiments(folder)]
+        _refuse_two_served(experiments)
+        if self.date == platform().settings.first_date:
+            log.warning("there is no day to train on before %s, the first day of logs: it is only loaded", self.date)
+            return []
         return [
-            ExportModel(experiment=name, arm=arm, date=self.date)
-            for name in find_experiments(folder)
-            for arm in load_experiment(folder, name).arms
+            ExportModel(experiment=experiment.name, arm=arm, date=self.date)
+            for experiment in experiments
+            for arm in experiment.arms
         ]
+
+
+def _refuse_two_served(experiments: list[Experiment]) -> None:
+    """Bidders load one bundle a model, so only one experiment may say which."""
+    served: dict[str, Experiment] = {}
+    for experiment in experiments:
+        if experiment.serve is not None:
+            other = served.setdefault(experiment.model, experiment)
+            if other is not experiment:
+                raise ExperimentError(
+                    experiment.file,
+                    None,
+                    f"{other.name} serves the model {experiment.model} already; leave `serve` out of one of them.",
+                )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +12,11 @@ import luigi
 from dsp_pipeline.errors import ConflictError
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.registry.manifest import Identity, Manifest
-from dsp_pipeline.registry.pointer import may_replace, pointer_to
+from dsp_pipeline.registry.pointer import Pointer, pointer_to
 from dsp_pipeline.training.trial import Trial
 from tasks.parameters import DayParameter
 from tasks.receipt_task import StoreTask
 from tasks.train_model import TrainModel
-
-log = logging.getLogger("dsp")
 
 
 class ExportModel(StoreTask):
@@ -54,13 +51,30 @@ class ExportModel(StoreTask):
             load_bundle(scratch / "bundle")  # scores its golden rows again, before anybody can see it
             address = manifest.identity.address(secrets.token_hex(4))
             files = platform.registry.publish(scratch / "bundle", address)
-        served = self._serve(address) if self.arm == self._trial().experiment.serve else False
-        receipt = draft.finish(len(files), files, details={"bundle": address, "served": served})
+        receipt = draft.finish(self._trained().rows, files, details={"bundle": address})
         try:
             platform.outputs.receipts.write(receipt, replace=replace)
-        except ConflictError:  # the other writer's bundle counts; ours stays, for a bidder may be loading it
+        except ConflictError:  # the other writer's bundle counts
             return platform.outputs.receipts.read(draft.address)
         return receipt
+
+    def complete(self) -> bool:
+        """The bundle is there, and if this arm is served the pointer of this environment is here or at a newer day."""
+        return bool(super().complete()) and (not self.serves() or self._settled())
+
+    def run(self, *, replace: bool = False) -> None:
+        super().run(replace=replace)
+        if self.serves():
+            self._serve()
+
+    def serves(self) -> bool:
+        return bool(self.arm == self._trial().experiment.serve)
+
+    def _settled(self) -> bool:
+        receipt, current = self.receipt(), self._current()
+        if receipt is None or current is None:
+            return False
+        return current.date > self.date or current.address == receipt.details["bundle"]
 
     def _write_bundle(self, folder: Path, draft: Draft) -> Manifest:
         import pyarrow.parquet as pq
@@ -83,21 +97,25 @@ class ExportModel(StoreTask):
                 golden=pq.read_table(golden),
             )
 
-    def _serve(self, address: str) -> bool:
-        """Move the pointer of this environment here, unless it names a newer day. Whether it did."""
+    def _serve(self) -> None:
+        """Move the pointer of this environment to the bundle that the receipt names, unless it names a newer day."""
         platform, model = self.platform, self._trial().model.name
-        environment = platform.settings.environment
-        while True:
-            current = platform.registry.resolve(environment, model)
-            pointer = pointer_to(platform.store, address, pointed_at=datetime.now(UTC), current=current)
-            if not may_replace(current, pointer):
-                log.info("%s: serving/%s/%s.json names a newer day and stays", self, environment, model)
-                return False
+        receipt = self.receipt()
+        assert receipt is not None
+        while not self._settled():
+            current = self._current()
+            pointer = pointer_to(
+                platform.store, receipt.details["bundle"], pointed_at=datetime.now(UTC), current=current
+            )
             try:
-                platform.registry.point(environment, model, pointer, current.etag if current else None)
-                return True
+                platform.registry.point(
+                    platform.settings.environment, model, pointer, current.etag if current else None
+                )
             except ConflictError:
                 continue  # somebody moved it since we looked: look again, and decide again
+
+    def _current(self) -> Pointer | None:
+        return self.platform.registry.resolve(self.platform.settings.environment, self._trial().model.name)
 
     def _trial(self) -> Trial:
         return self.requires().trial()

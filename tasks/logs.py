@@ -6,19 +6,26 @@ import logging
 import re
 import sys
 import traceback
+import warnings
 from types import TracebackType
 
 from luigi.configuration import get_config
 from luigi.parameter import MissingParameterException, ParameterException
+from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException, TaskClassNotFoundException
 
 from dsp_pipeline.errors import DspError, UnknownNameError
 
 # Errors that say all a user needs in one sentence.
-_TOLD = (DspError, ParameterException, TaskClassException)
+_TOLD = (DspError, ParameterException, TaskClassException, RPCError)
 _ERROR_LINE = re.compile(r"^dsp_pipeline\.errors\.\w+: ", re.MULTILINE)
 _PLANNED = re.compile(r"Will not run (.+) or any dependencies")
-_NOISE = ("Data for %s does not exist (yet?)",)
+_NOISE = (
+    "Data for %s does not exist (yet?)",  # told once for all hours, see tasks/raw_log.py
+    "Failed connecting to remote scheduler",  # told by the error that follows
+    "Retrying attempt",
+    "Wait for",
+)
 
 
 class SentenceFormatter(logging.Formatter):
@@ -61,6 +68,8 @@ def sentence(error: BaseException) -> str:
         from tasks import __all__ as known
 
         return str(UnknownNameError("task", str(error).removeprefix("No task ").partition(".")[0], known))
+    if isinstance(error, RPCError):
+        return f"luigid does not answer ({error}); `make ui` starts it, or add --local-scheduler."
     return str(error)
 
 
@@ -69,7 +78,7 @@ class _WorthSaying(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if str(record.msg).startswith(_NOISE):
-            return False  # told once for all hours, see tasks/raw_log.py
+            return False
         return record.levelno >= logging.WARNING or "Execution Summary" in str(record.msg)
 
 
@@ -80,6 +89,8 @@ def dsp_traceback() -> bool:
 
 def configure() -> None:
     """Called when the tasks are imported, which is before luigi reads its command line."""
+    # Luigi warns of settings in [core] that its RPC client reads by itself.
+    warnings.filterwarnings("ignore", message=".*'rpc_retry_")
     handler = logging.StreamHandler()
     handler.setFormatter(SentenceFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     for name in ("dsp", "luigi-interface", "luigi"):

@@ -15,9 +15,22 @@ log = logging.getLogger("dsp")
 
 
 def stale(task: ReceiptTask) -> bool:
-    """Whether the output is complete but was made from something else than what is there now."""
+    """Whether the output is complete but was made from something else than what is there now.
+
+    Raw files that are gone (a retention rule, a disk that is not mounted) make nothing stale: what was made from
+    them is all that is left of them.
+    """
     receipt = task.receipt()
-    return receipt is not None and set(receipt.inputs) != set(task.inputs())
+    if receipt is None:
+        return False
+    now = task.inputs()
+    gone = {given.name for given in receipt.inputs} - {given.name for given in now}
+    if gone:
+        log.warning(
+            "%s was made from %s, which is not there any more; it stays as it is", task, ", ".join(sorted(gone))
+        )
+        return False
+    return set(receipt.inputs) != set(now)
 
 
 def steps(root: luigi.Task) -> Iterator[ReceiptTask]:

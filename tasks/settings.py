@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 from datetime import date
 from functools import lru_cache
@@ -56,9 +57,11 @@ def platform() -> Platform:
         ) from None
     if not 0 <= given.max_rejected_share <= 1:
         raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
-    for name in ("memory_limit_mb", "threads"):
-        if getattr(given, name) < 1:
-            raise SettingsError(f"[dsp] {name} is {getattr(given, name)}; it is at least 1.")
+    for name, least in (("memory_limit_mb", 64), ("threads", 1)):
+        if getattr(given, name) < least:
+            raise SettingsError(f"[dsp] {name} is {getattr(given, name)}; it is at least {least}.")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", given.environment):
+        raise SettingsError(f"[dsp] environment is {given.environment!r}; use small letters, digits, _ and -.")
     settings = Settings(
         mode=given.mode,
         environment=given.environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,12 +33,15 @@ _KEYS_IN_MEMORY = 500_000  # up to here counting them in memory is cheaper than 
 class Decoded:
     """What came of an hour. `rows` + rejected lines + `duplicates` is the number of lines that belong to it.
 
+    `lines` counts those of its files that are not blank, of other hours and events too.
+
     `events` is Parquet of the event's schema, one row a key; `quarantine` is gzip JSON lines of
     {file, line_number, reason, line}, None when nothing was rejected.
     """
 
     events: Path
     quarantine: Path | None = None
+    lines: int = 0
     rows: int = 0
     duplicates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
@@ -46,7 +50,7 @@ class Decoded:
     @property
     def rejected_share(self) -> float:
         rejected = self.rejected.total()
-        return rejected / (rejected + self.rows + self.duplicates) if rejected else 0.0
+        return rejected / self.lines if rejected else 0.0
 
     def refuse_above(self, share: float) -> None:
         """TooManyRejectsError if more than this share (0 to 1) of the lines was rejected."""
@@ -54,7 +58,7 @@ class Decoded:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.rejected.most_common())
             first = self.first_reject
             raise TooManyRejectsError(
-                f"{self.rejected.total()} of {self.rejected.total() + self.rows + self.duplicates} lines were rejected "
+                f"{self.rejected.total()} of {self.lines} lines were rejected "
                 f"({reasons}), more than the {share * 100:g}% allowed; the first is {first.file}:{first.number} "
                 f"({first.reason}): {first.line[:120]!r}"
             )
@@ -64,7 +68,7 @@ class Decoder:
     """Decodes hours of one source, one after the other, on one connection.
 
     Good lines are kept whatever the others are; of lines with the same key the first is kept. Memory does not grow
-    with the hour: lines are streamed, and the search for doubled keys spills to `scratch` above `memory_limit_mb`.
+    with the hour: lines are streamed, and the search for doubled keys spills to disk above `memory_limit_mb`.
     """
 
     def __init__(self, source: Source, *, memory_limit_mb: int, threads: int) -> None:
@@ -73,23 +77,31 @@ class Decoder:
         self._connection.execute(f"SET TimeZone = '{source.timezone}'")
         self._connection.execute(f"SET memory_limit = '{memory_limit_mb}MB'")
         self._connection.execute(f"SET threads = {threads}")
+        self._spills = False
 
     def decode(self, event: str, hour: datetime, files: Sequence[RawFile], scratch: Path) -> Decoded:
         """Write `events.parquet` and `rejected.jsonl.gz` into `scratch`. `hour` is UTC.
 
+        Where a file holds several hours, its lines that cannot be told to be of any hour are counted in the first of
+        them, so that they count once.
+
         TruncatedFileError if a file is cut off; SourceError if a file lacks a column that the source names.
         """
         layout = self.source.layout(event)
-        self._connection.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
+        if not self._spills:  # once: DuckDB keeps to the folder that it has used
+            spill = scratch.parent / f"{os.getpid()}-spill"
+            self._connection.execute(f"SET temp_directory = {_quoted(spill)}")
+            self._spills = True
         decoded = Decoded(events=scratch / "events.parquet")
+        judges = layout.path.begins(hour)
         with ExitStack() as open_files:
-            quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files)
+            quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files, judges)
             writer = open_files.enter_context(
                 pq.ParquetWriter(decoded.events, arrow_schema(layout.event), compression="zstd")
             )
             reader = LineReader(self.source.format, self.source.compression, quarantine.add)
             for header, group in self._by_header(reader, files):
-                for batch in self._mapped(reader, layout, hour, header, group):
+                for batch in self._mapped(reader, layout, hour, header, group, decoded):
                     good = batch.filter(pc.is_null(batch.column("reason")))
                     decoded.rows += good.num_rows
                     writer.write_table(pa.Table.from_batches([good]).select(writer.schema.names).cast(writer.schema))
@@ -119,6 +131,7 @@ class Decoder:
         hour: datetime,
         header: tuple[str, ...] | None,
         files: Sequence[RawFile],
+        decoded: Decoded,
     ) -> Iterator[pa.RecordBatch]:
         has_header = self.source.format != "json" and self.source.columns is None
         names = [f"path.{name}" for name in sorted(layout.path.names)]
@@ -131,7 +144,9 @@ class Decoder:
         def batches() -> Iterator[pa.RecordBatch]:
             try:
                 for file in files:
-                    yield from reader.batches(file, skip_header=has_header)
+                    for batch in reader.batches(file, skip_header=has_header):
+                        decoded.lines += batch.num_rows
+                        yield batch
             except Exception as error:
                 failures.append(error)  # DuckDB would make another error of it
                 raise
@@ -188,16 +203,23 @@ def _quoted(path: Path) -> str:
 class _Quarantine:
     """The file of rejected lines; made when the first one comes."""
 
-    def __init__(self, path: Path, decoded: Decoded, open_files: ExitStack) -> None:
-        self._path, self._decoded, self._open_files = path, decoded, open_files
+    def __init__(self, path: Path, decoded: Decoded, open_files: ExitStack, judges: bool) -> None:
+        self._path, self._decoded, self._open_files, self._judges = path, decoded, open_files, judges
         self._out: IO[str] | None = None
 
     def add_rejected(self, batch: pa.RecordBatch) -> None:
         bad = batch.filter(pc.is_valid(batch.column("reason"))).select(["file", "number", "reason", "line"])
         for row in bad.to_pylist():
-            self.add(Reject(**row))
+            self._keep(Reject(**row))
 
     def add(self, reject: Reject) -> None:
+        """A line that was rejected before it became a row."""
+        self._decoded.lines += 1
+        self._keep(reject)
+
+    def _keep(self, reject: Reject) -> None:
+        if not self._judges:
+            return
         if self._out is None:
             out = gzip.open(self._path, "wt", encoding="utf-8")  # noqa: SIM115 (closed by open_files)
             self._out = self._open_files.enter_context(out)

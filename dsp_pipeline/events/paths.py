@@ -68,6 +68,12 @@ class PathPattern:
         found = re.fullmatch(self._regex(hour), key)
         return found.groupdict() if found else None
 
+    def begins(self, hour: datetime) -> bool:
+        """Whether it is the first hour that its files hold; where the path names no time, the first of the day."""
+        if "{hour:" not in self.text:
+            return hour.hour == 0
+        return self.example(hour) != self.example(hour - timedelta(hours=1))
+
     def example(self, hour: datetime) -> str:
         """The pattern with the hour filled in, for messages."""
         return _TOKEN.sub(

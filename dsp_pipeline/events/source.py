@@ -42,6 +42,7 @@ from dsp_pipeline.yamlfile import Block, read_yaml
 
 FORMATS, COMPRESSIONS = ("json", "csv", "tsv"), ("gzip", "zstd", "none")
 _RULE_KEYS = ("from", "time", "times", "split", "each", "match", "value", "format")
+_PARTS = ("origin", "value", "template", "time", "times", "split", "each", "match")
 _REFERENCE = re.compile(r"[^\s{}]+")
 _JSON_REFERENCE = re.compile(r"[^\s{}.\[\]*]+(\[\d+\])*(\.[^\s{}.\[\]*]+(\[\d+\])*)*")
 _TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us")
@@ -103,8 +104,8 @@ class Source:
 
     def version(self, event: str) -> str:
         """A fingerprint of all that decides what the event's rows are: the mapping, and our own columns."""
-        layout = self.layout(event)
-        rules = [repr(rule) for rule in layout.rules]
+        layout, schema = self.layout(event), self.layout(event).event
+        rules = [repr((rule.column.name, *(getattr(rule, part) for part in _PARTS))) for rule in layout.rules]
         return fingerprint(
             self.format,
             self.timezone,
@@ -112,13 +113,14 @@ class Source:
             repr(self.columns),
             layout.path.text,
             repr(sorted(layout.where.items())),
-            repr([(column.name, column.type) for column in layout.event.columns]),
+            repr([(column.name, column.type) for column in schema.columns]),
+            repr((schema.key, schema.time, sorted(schema.required))),
             *rules,
         )
 
 
 def find_sources(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
 def load_source(folder: Path, name: str) -> Source:

@@ -6,7 +6,16 @@
 -- reads: impression [0, 0], click [0, +1], campaign_daily [-7, -1], creative_daily [-7, -1],
 --        placement_daily [-7, -1], user_daily [-7, -1]
 -- key: impression_id
-WITH clicked_impression AS (
+WITH shown AS (
+  -- A logger that sends again may stamp the same impression twice, in two hours.
+  SELECT
+    impression_id,
+    MIN(served_at) AS served_at
+  FROM impression
+  GROUP BY impression_id
+),
+
+clicked_impression AS (
   SELECT
     impression_id,
     MIN(clicked_at) AS first_clicked_at
@@ -88,6 +97,8 @@ SELECT
     AS user_click_rate_7d,
   COALESCE(audience.impressions_of_yesterday, 0) AS user_impressions_1d
 FROM impression
+INNER JOIN shown
+  ON impression.impression_id = shown.impression_id AND impression.served_at = shown.served_at
 CROSS JOIN overall
 LEFT JOIN clicked_impression
   ON impression.impression_id = clicked_impression.impression_id

@@ -81,12 +81,3 @@ def read_manifest(store: ObjectStore, address: str) -> tuple[Manifest, str]:
             f"{key} is missing, so {address} was not published to its end; export the model again."
         ) from None
     return Manifest.from_json(text, key), hashlib.sha256(text).hexdigest()
-
-
-def may_replace(current: Pointer | None, candidate: Pointer) -> bool:
-    """Whether a scheduled export may move the pointer; a rollback by hand does not ask.
-
-    Within one experiment a bundle of an older date never replaces one of a newer date, so a back-fill leaves
-    production where it is. The same date may (the day was restated), and so may another experiment.
-    """
-    return current is None or current.experiment != candidate.experiment or candidate.date >= current.date

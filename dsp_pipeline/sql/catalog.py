@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from dsp_pipeline.errors import SqlError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.sql.fingerprint import fingerprint, normalised
+from dsp_pipeline.fingerprint import fingerprint
+from dsp_pipeline.sql.fingerprint import normalised
 
 if TYPE_CHECKING:
     from dsp_pipeline.sql.query import Query
@@ -60,7 +61,7 @@ class Catalog:
     def _found(self) -> dict[str, Path]:
         if self._paths is None:
             paths = {}
-            for path in sorted(self.features.glob("*.sql")):
+            for path in sorted(self.features.glob("[!.]*.sql")):
                 if not _NAME.fullmatch(path.stem):
                     problem = f"{path.stem!r} cannot be a table's name; use lower-case letters, digits and _"
                     raise SqlError(path, None, problem)

@@ -1,24 +1,11 @@
-"""A version is the content: short names for "what made this"."""
+"""A query's content, for its version."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dsp_pipeline.sql.query import Query
-
-LENGTH = 12
-
-
-def fingerprint(*parts: str) -> str:
-    """12 hex digits of SHA-256. Each part counts with its length: ("ab", "c") is not ("a", "bc")."""
-    digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8")
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return digest.hexdigest()[:LENGTH]
 
 
 def normalised(query: Query) -> str:

@@ -54,7 +54,12 @@ class Query:
 
 def read_query(path: Path) -> Query:
     """Read and check `path`, whose name is the table's name. Raises SqlError with line and cure."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SqlError(
+            path, None, f"it is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
+        ) from None
     header = read_header(path, text)
     tree = parse(path, text)
     _check_clocks(path, tree)

@@ -92,7 +92,7 @@ class LocalFolder:
         """The bytes under a name that no listing shows, on the same disk as the target."""
         folder = self.root / _ASIDE
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / secrets.token_hex(8)
+        aside = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             with aside.open("xb") as out:
                 if isinstance(data, Path):

@@ -42,18 +42,20 @@ class Outputs:
         """
         attempt = f"outputs/{draft.address}/{secrets.token_hex(4)}"
         kept = []
-        for name, path in files.items():
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._store.put(f"{attempt}/{name}", path)
-            kept.append(File(f"{attempt}/{name}", path.stat().st_size, digest))
-        receipt = draft.finish(rows, kept, rejected=rejected, duplicates=duplicates, details=details)
         try:
+            for name, path in files.items():
+                with path.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                kept.append(File(f"{attempt}/{name}", path.stat().st_size, digest))
+                self._store.put(kept[-1].key, path)
+            receipt = draft.finish(rows, kept, rejected=rejected, duplicates=duplicates, details=details)
             self.receipts.write(receipt, replace=replace)
-        except ConflictError:
+        except BaseException as error:
             for file in kept:
                 self._store.delete(file.key)
-            return self.receipts.read(draft.address)
+            if isinstance(error, ConflictError):
+                return self.receipts.read(draft.address)
+            raise
         return receipt
 
     def open(self, receipt: Receipt, name: str) -> BinaryIO:

@@ -32,13 +32,6 @@ class ReceiptBook:
         except (ValueError, TypeError, KeyError) as error:
             raise StorageError(f"the receipt of {address} is damaged ({error}); remove {_key(address)}.") from error
 
-    def has(self, address: str) -> bool:
-        try:
-            self._store.get(_key(address)).close()
-        except NotFoundError:
-            return False
-        return True
-
     def read_all(self, prefix: str) -> dict[str, Receipt]:
         """Every receipt whose address starts with `prefix`, by address. One listing; only what is new is read."""
         found = {}

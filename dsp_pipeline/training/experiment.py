@@ -64,7 +64,7 @@ class Experiment:
 
 def find_experiments(folder: Path) -> list[str]:
     """The names of the experiment files in the folder, in order."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
 def load_experiment(folder: Path, name: str, models: Path | None = None) -> Experiment:
@@ -75,6 +75,8 @@ def load_experiment(folder: Path, name: str, models: Path | None = None) -> Expe
     names = find_experiments(folder)
     if name not in names:
         raise UnknownNameError("experiment", name, names)
+    if not _ARM.fullmatch(name):
+        raise ExperimentError(folder / f"{name}.yaml", None, "name the file in small letters, digits, _ and -.")
     block = read_yaml(folder / f"{name}.yaml", ExperimentError)
     block.allow(("model", "train_days", "serve", "arms"))
     model = block.need("model", str, "the name of a file in models/")

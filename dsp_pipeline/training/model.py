@@ -124,7 +124,7 @@ class Model:
 
 def find_models(folder: Path) -> list[str]:
     """The names of the model files in the folder, in order."""
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
 
 
 def load_model(folder: Path, name: str) -> Model:

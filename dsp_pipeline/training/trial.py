@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 
-from dsp_pipeline.errors import ModelError
+from dsp_pipeline.errors import ModelError, SettingsError
 from dsp_pipeline.fingerprint import fingerprint
 from dsp_pipeline.training.experiment import Arm, Experiment
 from dsp_pipeline.training.model import Model
@@ -48,7 +48,7 @@ class Trial:
         """A fingerprint of all that decides what is learned from given rows: comments and layout do not count."""
         return fingerprint(
             self.table.version,
-            ast.dump(ast.parse(self.model.file.read_text(encoding="utf-8"))),
+            ast.unparse(ast.parse(self.model.file.read_text(encoding="utf-8"))),
             json.dumps(self.parameters, sort_keys=True),
             str(self.rounds),
             str(self.experiment.train_days),
@@ -58,10 +58,10 @@ class Trial:
 
 
 def _xgboost_version() -> str:
-    """Without importing it, which takes a second. Empty where a graph is planned but nothing is trained."""
+    """Without importing it, which takes a second. SettingsError if it is not installed: the address needs it."""
     for package in ("xgboost-cpu", "xgboost"):
         try:
             return version(package)
         except PackageNotFoundError:
             continue
-    return ""
+    raise SettingsError("xgboost is not installed; install this project with its extra `train` (or `gpu`).")

@@ -10,6 +10,7 @@ its receipt replaces the old receipt, and that is the moment at which readers ch
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -174,7 +175,7 @@ class DuckDBWarehouse:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{folder} cannot be written: {error.strerror}; {_WRITABLE}.") from error
-        return folder / f"{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
+        return folder / f"{os.getpid()}-{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
 
     def _paths(self, slice_: Slice) -> list[Path]:
         paths: list[Path] = []

@@ -269,7 +269,9 @@ def test_the_key_and_the_time_must_be_there(tmp_path: Path, changes: dict[str, A
 def test_a_required_column_must_be_there(tmp_path: Path) -> None:
     """A click without its impression is of no use."""
     text = make_source(tmp_path).file.read_text().partition("events:")[0]
-    text += "events:\n  click:\n    path: c\n    fields:\n      click_id: id\n      impression_id: imp\n"
+    text += (
+        'events:\n  click:\n    path: "c.{hour:%Y%m%d%H}"\n    fields:\n      click_id: id\n      impression_id: imp\n'
+    )
     source = make_source(tmp_path, text + "      clicked_at: {from: ts, time: iso}\n")
     lines = [raw_line(), raw_line(imp="i9")]
     result = decode_files(source, [raw_file(lines, "c")], tmp_path / "s", "click")

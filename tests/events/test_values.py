@@ -76,12 +76,15 @@ def test_a_time_without_a_zone_is_in_the_sources(tmp_path: Path, value: str, tim
 
 
 def test_rows_of_other_hours_are_rejected_only_where_hours_have_files(tmp_path: Path) -> None:
-    """A file of a whole day is read for each hour, and its other rows are passed over."""
+    """A file of a whole day is read for each hour; its other rows are passed over, its bad lines counted once."""
     lines = [raw_line(id=str(n), ts=f"2026-11-21T0{n}:30:00Z") for n in (4, 5, 6)] + ["broken"]
     own = decode(tmp_path, *lines)
     assert (own.column("impression_id"), own.rejected) == (["5"], {"outside_hour": 2, "malformed": 1})
     daily = decode(tmp_path, *lines, path='"imp/{hour:%Y%m%d}.jsonl"')
-    assert (daily.column("impression_id"), daily.rejected) == (["5"], {"malformed": 1})
+    assert (daily.column("impression_id"), daily.rejected) == (["5"], {})
+    source = make_source(tmp_path, path='"imp/{hour:%Y%m%d}.jsonl"')
+    midnight = decode_files(source, [raw_file(lines)], tmp_path / "midnight", hour=at(0).replace(hour=0))
+    assert (midnight.rows, midnight.rejected) == ([], {"malformed": 1})
 
 
 def test_an_hour_that_comes_twice_takes_its_own_rows(tmp_path: Path) -> None:

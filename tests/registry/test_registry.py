@@ -12,7 +12,7 @@ import pytest
 
 from dsp_pipeline.errors import BundleError, ConflictError
 from dsp_pipeline.registry.manifest import FILES, MANIFEST, Identity
-from dsp_pipeline.registry.pointer import Pointer, may_replace, pointer_to
+from dsp_pipeline.registry.pointer import Pointer, pointer_to
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.local import LocalFolder
 
@@ -210,19 +210,6 @@ def test_a_bundle_that_was_harmed_in_the_store_is_not_loaded(
     store.delete(f"{address}/metrics.json")
     with pytest.raises(BundleError, match=r"metrics\.json is missing"):
         registry.fetch(address, tmp_path / "two")
-
-
-def test_an_older_date_never_replaces_a_newer_of_its_experiment(store: LocalFolder, tmp_path: Path) -> None:
-    """A back-fill leaves production where it is; the same day, and another experiment, may."""
-    new = candidate(store, published(store, tmp_path, date=NEXT))
-    old = candidate(store, published(store, tmp_path))
-    other = replace(old, experiment="bolder")
-    assert may_replace(None, old)
-    assert may_replace(old, new)
-    assert may_replace(new, new)
-    assert may_replace(new, other)
-    assert not may_replace(new, old)
-    assert not may_replace(new, replace(old, arm="deeper", version="zzz"))
 
 
 @pytest.mark.parametrize("part", ["", "..", "a/b", "a b", ".hidden"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dsp_pipeline.sql.fingerprint import fingerprint, normalised
+from dsp_pipeline.fingerprint import fingerprint
+from dsp_pipeline.sql.fingerprint import normalised
 from tests.sql.factories import BODY, make_query
 
 
