@@ -41,7 +41,7 @@ def assert_told(done: Done, code: int, *parts: str) -> None:
         (("DailyPipeline", "--date", "2026-02-30"), 40, ("'2026-02-30' is not a day",)),
         (("DailyPipeline", "--date", "2200-01-01"), 40, ("2200-01-01 is in the future",)),
         (("DailyPipeline", "--date", "2026-11-16"), 40, ("2026-11-16 is before the first day of logs", "first_date")),
-        (("DailyPipeline", "--date", str(FIRST)), 40, ("no day to train on before 2026-11-17", "take a later day")),
+        ((*TRAIN[:3], "--date", str(FIRST)), 40, ("no day to train on before 2026-11-17", "take a later day")),
         (("Restate", "--date", "2026-11-16"), 40, ("before the first day of logs",)),
         (("S3LogIngest", "--event", "click", "--hour", "2026-11-16T00"), 40, ("before the first day of logs",)),
         (("DailyPipeline",), 40, ("DailyPipeline needs --date",)),
