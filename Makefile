@@ -39,7 +39,7 @@ stop: .venv/ready ## end luigid
 
 test: .venv/ready ## the tests
 	@mkdir -p $(TMPDIR)
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/ready ## format, lint, types, layers
 	@mkdir -p $(TMPDIR)
