@@ -77,8 +77,9 @@ class Warehouse(Protocol):
         """
 
     def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, partition after partition in the given order, in the order of the key within each. Memory is flat.
+        """The rows, partition after partition in the given order. Memory is flat.
 
+        Rows of a query's table come in the order of its key, those of an event in one that does not change.
         NotFoundError if a partition is not complete.
         """
 

@@ -102,8 +102,8 @@ class DuckDBWarehouse:
         connection = self._connection()
         try:
             written = connection.execute(
-                f"COPY (SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({select})) TO '{_quoted(aside)}' "
-                "(FORMAT parquet, COMPRESSION zstd)",
+                f"COPY (SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({select}) ORDER BY {columns}) "
+                f"TO '{_quoted(aside)}' (FORMAT parquet, COMPRESSION zstd)",
                 {"date": day},
             ).fetchone()
             twice = connection.execute(
@@ -126,15 +126,15 @@ class DuckDBWarehouse:
         return self._commit(table, partition, aside, written[0], draft, replace)
 
     def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        import duckdb
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        names = ", ".join(f'"{column}"' for column in columns)
-        order = ", ".join(f'"{column}"' for column in slice_.table.key)
         for path in self._paths(slice_):
-            rows = f"SELECT {names} FROM {_parquet([path])} ORDER BY {order}"
             try:
-                yield from self._connection().cursor().sql(rows).to_arrow_reader(_BATCH_ROWS)
-            except duckdb.Error as error:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
+                        yield batch.select(list(columns))
+            except (pa.ArrowException, KeyError, OSError) as error:
                 raise WarehouseError(f"{slice_.table.name} cannot be read: {_first_line(error)}") from error
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
