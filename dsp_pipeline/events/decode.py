@@ -167,22 +167,29 @@ class Decoder:
         finally:
             self._connection.unregister("lines")
 
-    def _drop_duplicates(self, layout: EventLayout, decoded: Decoded) -> None:
-        """Rewrite the file without later rows of a key that stands twice; usually there is nothing to do."""
-        key = layout.event.key
+    def _again(self, key: str, decoded: Decoded) -> pa.Array:
+        """The places, from 0, of the rows whose key stands in an earlier row."""
         if decoded.rows <= _KEYS_IN_MEMORY:
             keys = pq.read_table(decoded.events, columns=[key]).column(key)
             if pc.count_distinct(keys).as_py() == decoded.rows:
-                return
+                return pa.array([], pa.int64())
+            first: dict[str, int] = {}
+            return pa.array(
+                [place for place, one in enumerate(keys.to_pylist()) if first.setdefault(one, place) != place]
+            )
         rows = f"read_parquet({_quoted(decoded.events)}, file_row_number = true, hive_partitioning = false)"
         again = self._connection.sql(
             f"WITH twice AS (SELECT {key}, min(file_row_number) AS first FROM {rows} GROUP BY ALL HAVING count(*) > 1) "
             f"SELECT file_row_number FROM {rows} SEMI JOIN twice USING ({key}) "
             "EXCEPT ALL SELECT first FROM twice"
-        ).to_arrow_table()
-        if not again.num_rows:
+        )
+        return again.to_arrow_table().column(0).combine_chunks()
+
+    def _drop_duplicates(self, layout: EventLayout, decoded: Decoded) -> None:
+        """Rewrite the file without later rows of a key that stands twice; usually there is nothing to do."""
+        places = self._again(layout.event.key, decoded)
+        if not len(places):
             return
-        places = again.column(0).combine_chunks()
         aside = decoded.events.with_suffix(".once.parquet")
         schema, place = arrow_schema(layout.event), 0
         with pq.ParquetFile(decoded.events) as file, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
@@ -190,7 +197,7 @@ class Decoder:
                 numbers = pa.array(range(place, place + batch.num_rows), pa.int64())
                 writer.write_batch(batch.filter(pc.invert(pc.is_in(numbers, places))))
                 place += batch.num_rows
-        kept = decoded.rows - again.num_rows
+        kept = decoded.rows - len(places)
         aside.replace(decoded.events)
         decoded.duplicates, decoded.rows = decoded.rows - kept, kept
 

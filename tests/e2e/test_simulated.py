@@ -6,6 +6,7 @@ The tests of this module tell one story in order on one lake, so they stay on on
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,45 @@ def test_running_again_does_nothing(story: Story) -> None:
         done = story.folder.luigi(command, "--date", DAY)
         assert (done.code, ran(done.text)) == (0, {}), done.text
     assert story.folder.files() == before
+
+
+def test_a_pointer_belongs_to_an_environment_and_does_not_go_back(story: Story) -> None:
+    """Another environment gets its own pointer to the bundle that is there; one that names a newer day stays."""
+    folder = story.folder
+    export = ("ExportModel", "--experiment", "click_rate_baseline", "--date", DAY, "--dsp-environment", "staging")
+    before = folder.files()
+    assert folder.luigi(*export).code == 0
+    pointers = [folder.lake / "serving" / name / "click_rate.json" for name in ("local", "staging")]
+    local, staging = (json.loads(pointer.read_text()) for pointer in pointers)
+    assert staging["address"] == local["address"]
+    assert {Path(name).name for name in folder.files() - before} == {"click_rate.json"}
+
+    pointers[1].write_text(json.dumps(staging | {"date": "2026-11-19"}))
+    assert folder.luigi(*export).code == 0
+    assert json.loads(pointers[1].read_text())["date"] == "2026-11-19"
+    pointers[1].unlink()
+
+
+def test_two_experiments_cannot_serve_one_model(story: Story) -> None:
+    """Bidders load one bundle a model; the file that is one too many is named before anything runs."""
+    package = story.folder.package()
+    (package / "experiments" / "other.yaml").write_text("model: click_rate\ntrain_days: 1\nserve: a\narms:\n  a: {}\n")
+    done = story.folder.luigi("DailyPipeline", "--date", DAY, "--dsp-package", "package")
+    shutil.rmtree(package)
+    assert done.code == 40
+    assert "other.yaml: click_rate_baseline serves the model click_rate already" in done.text
+
+
+def test_raw_logs_that_are_gone_make_nothing_stale(story: Story, tmp_path: Path) -> None:
+    """Raw logs may be kept for some days only; what was made of them is not replaced by nothing."""
+    folder, before = story.folder, story.folder.receipts()
+    raw = folder.raw / "impression" / DAY / "05-0.jsonl.gz"
+    raw.rename(tmp_path / raw.name)
+    done = folder.luigi("Restate", "--date", DAY)
+    (tmp_path / raw.name).rename(raw)
+    assert done.code == 0
+    assert "which is not there any more; it stays as it is" in done.text
+    assert folder.receipts() == before
 
 
 def test_late_files_are_taken_in_and_nothing_else(story: Story) -> None:
