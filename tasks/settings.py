@@ -74,10 +74,22 @@ def platform() -> Platform:
         threads=given.threads,
         revision=_revision(),
     )
+    _refuse_unwritable(settings.lake)
     made = Platform(settings, Path(given.package))
     _ = made.source  # a wrong source is told before anything else
     log.info("%s", made)
     return made
+
+
+def _refuse_unwritable(lake: Path) -> None:
+    """SettingsError before anything is planned, instead of an error from every task."""
+    try:
+        lake.mkdir(parents=True, exist_ok=True)
+        problem = None if os.access(lake, os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        problem = error.strerror
+    if problem:
+        raise SettingsError(f"{lake} cannot be written: {problem}; give [dsp] lake a folder that you may write.")
 
 
 def refuse_before_first(day: date) -> None:
