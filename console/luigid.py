@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dsp_pipeline.errors import DspError
+from dsp_pipeline.processes import alive
 
 STATE = Path(".dsp")
 _NOTE = STATE / "luigid.json"
@@ -120,12 +121,8 @@ def _free_port() -> int:
 
 
 def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+    if not alive(process):
         return False
-    except PermissionError:
-        return True
     try:  # a zombie of ours is not alive
         return os.waitpid(process, os.WNOHANG) == (0, 0)
     except ChildProcessError:

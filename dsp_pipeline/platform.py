@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dsp_pipeline.errors import NotReadyError, SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.events.source import Source, load_source
+from dsp_pipeline.processes import alive
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.settings import Settings
@@ -196,18 +197,8 @@ class Platform:
 def _remove_abandoned(root: Path) -> None:
     for path in root.iterdir() if root.exists() else ():
         owner = path.name.partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        if owner.isdigit() and not alive(int(owner)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

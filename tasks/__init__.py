@@ -1,6 +1,6 @@
 """The pipeline's tasks, for `luigi --module tasks …`."""
 
-from tasks import logs, patience
+from tasks import killed, logs, patience
 from tasks.bigquery_load import BigQueryLoad
 from tasks.daily_pipeline import DailyPipeline
 from tasks.export_model import ExportModel
@@ -12,6 +12,7 @@ from tasks.train_model import TrainModel
 
 logs.configure()
 patience.configure()
+killed.configure()
 
 __all__ = [
     "BigQueryLoad",
