@@ -15,17 +15,19 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import luigi.configuration
+
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.processes import alive
 
 STATE = Path(".dsp")
 _NOTE = STATE / "luigid.json"
-_HOST, _PORT = "127.0.0.1", 8082
+_HOST = "127.0.0.1"
 _PATIENCE = 30.0  # seconds
 
 
 def start() -> str:
-    """The address of the running luigid; one is started if none is. Port 8082, or a free one if that is taken."""
+    """The address of the running luigid; one is started if none is. Luigi's own port, or a free one if it is taken."""
     note = _running()
     if note is None:
         STATE.mkdir(exist_ok=True)
@@ -109,7 +111,8 @@ def _answers(port: int) -> bool:
 
 
 def _free_port() -> int:
-    for port in (_PORT, 0):
+    usual = luigi.configuration.get_config().getint("core", "scheduler-port", 8082)
+    for port in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -40,6 +40,11 @@ def started(folder: Folder) -> tuple[str, dict[str, int]]:
     return done.text.split()[-1], json.loads((folder.path / ".dsp" / "luigid.json").read_text())
 
 
+def use_port(folder: Folder, port: int) -> None:
+    config = folder.path / "luigi.cfg"
+    config.write_text(config.read_text().replace("[core]\n", f"[core]\nscheduler_port = {port}\n"))
+
+
 def test_luigid_listens_on_loopback_only(folder: Folder) -> None:
     """It takes state-changing calls from anybody who reaches it: nobody but this machine may."""
     address, note = started(folder)
@@ -56,17 +61,25 @@ def test_luigid_listens_on_loopback_only(folder: Folder) -> None:
 
 
 def test_a_taken_port_is_left_alone(folder: Folder) -> None:
-    """When 8082 is taken a free port is used."""
+    """When the port of luigi.cfg (8082 unless it says so) is taken, a free one is used."""
     with socket.socket() as holder:
-        try:
-            holder.bind(("127.0.0.1", 8082))
-            holder.listen()
-        except OSError:
-            pass  # somebody else holds it, which is as good
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        use_port(folder, taken)
         address, note = started(folder)
-    assert note["port"] != 8082
+    assert note["port"] != taken
     with urllib.request.urlopen(f"{address}/static/visualiser/index.html", timeout=10) as page:  # noqa: S310
         assert page.status == 200
+
+
+def test_the_port_of_luigi_cfg_is_used(folder: Folder) -> None:
+    """When it is free, so that `luigi --module tasks …` finds this luigid without being told."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    use_port(folder, free)
+    assert started(folder)[1]["port"] == free
 
 
 def test_a_second_start_finds_the_first(folder: Folder) -> None:
