@@ -134,3 +134,8 @@ class TrainingError(DspError):
 
 class BundleError(DspError):
     """A bundle is not whole, or does not reproduce its golden rows."""
+
+
+def first_line(error: Exception) -> str:
+    """What an engine's error says before it begins to explain."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

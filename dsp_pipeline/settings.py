@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BigQuerySettings:
+    """Where tables live in BigQuery, and what a job may cost.
+
+    `dataset` must be there already. A query that would read more than `max_bytes_billed` is refused before it runs.
+    `labels` stand on every table and job, for the bill. `staging` is a place in Cloud Storage (`gs://bucket/prefix`)
+    through which loads of more than one file go; without it they go over the wire as one file.
+    `endpoint` (a URL) and `storage_endpoint` (host:port) are those of a stand-in without credentials; empty for
+    Google's own.
+    """
+
+    project: str
+    dataset: str
+    location: str
+    max_bytes_billed: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    staging: str = ""
+    endpoint: str = ""
+    storage_endpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,11 @@ class BigQueryLoad(TableTask):
 
     def make(self, draft: Draft, *, replace: bool) -> Receipt:
         table, partition = self.place()
-        with self.platform.outputs.open(self._ingested(), "events.parquet") as events:
-            return self.platform.warehouse.load(self.platform.table(table), partition, [events], draft, replace=replace)
+        ingested, warehouse = self._ingested(), self.platform.warehouse
+        with self.platform.outputs.open(ingested, "events.parquet") as events:
+            return warehouse.load(
+                self.platform.table(table), partition, [events], draft, rows=ingested.rows, replace=replace
+            )
 
     def _ingested(self) -> Receipt:
         return self.platform.outputs.receipts.read(self.requires().output().address)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 # The words that sources, SQL and both warehouses understand; see `Column.type`.
 TEXT, INTEGER, FLOAT, TIME, TEXTS, FLOATS = "text", "integer", "float", "time", "texts", "floats"
+LISTS = frozenset({TEXTS, FLOATS})
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,20 @@ class Warehouse(Protocol):
     """
 
     def load(
-        self, table: Table, partition: str, files: Sequence[BinaryIO], draft: Draft, *, replace: bool = False
+        self,
+        table: Table,
+        partition: str,
+        files: Sequence[BinaryIO],
+        draft: Draft,
+        *,
+        rows: int | None = None,
+        replace: bool = False,
     ) -> Receipt:
         """Fill a partition of an event table from Parquet files of the event's schema.
 
-        PartitionError if a row's time lies outside the hour; WarehouseError if a file's columns do not fit.
+        PartitionError if a row's time lies outside the hour; WarehouseError if a file's columns do not fit, or if
+        there are not `rows` rows in all (None: any number will do). A column that the event was given after other
+        partitions were loaded is null in those, and a list is empty.
         """
 
     def build(
@@ -77,9 +86,10 @@ class Warehouse(Protocol):
         """
 
     def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, partition after partition in the given order. Memory is flat.
+        """The rows, partition after partition in the given order, as they are now. Memory is flat.
 
-        Rows of a query's table come in the order of its key, those of an event in one that does not change.
+        Rows of a query's table come in the order of its key, those of an event in one that does not change. A
+        partition that is replaced while the rows are read is still read as it was when the reading began.
         NotFoundError if a partition is not complete.
         """
 

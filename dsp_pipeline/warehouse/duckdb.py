@@ -14,32 +14,25 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dsp_pipeline.errors import ConflictError, PartitionError, StorageError, WarehouseError
+from dsp_pipeline.errors import ConflictError, StorageError, WarehouseError, first_line
 from dsp_pipeline.events.arrow import arrow_schema
-from dsp_pipeline.events.schema import Event
+from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
+from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
+from dsp_pipeline.warehouse.nothing import nothing_of
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from sqlglot import exp
 
-_DUCKDB_TYPES = {
-    "text": "VARCHAR",
-    "integer": "BIGINT",
-    "float": "DOUBLE",
-    "time": "TIMESTAMPTZ",
-    "texts": "VARCHAR[]",
-    "floats": "DOUBLE[]",
-}
-_BATCH_ROWS = 65_536
 _WRITABLE = "give [dsp] lake a folder that you may write"
 
 
@@ -57,36 +50,31 @@ class DuckDBWarehouse:
         return f"DuckDBWarehouse({str(self.root)!r})"
 
     def load(
-        self, table: Table, partition: str, files: Sequence[BinaryIO], draft: Draft, *, replace: bool = False
+        self,
+        table: Table,
+        partition: str,
+        files: Sequence[BinaryIO],
+        draft: Draft,
+        *,
+        rows: int | None = None,
+        replace: bool = False,
     ) -> Receipt:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         assert isinstance(table.definition, Event)
-        schema = arrow_schema(table.definition)
-        first = datetime.fromisoformat(f"{partition}:00:00+00:00")
         aside = self._aside(table, partition)
-        rows = 0
+        written = 0
         try:
-            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-                for file in files:
-                    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
-                        fitted = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-                        _refuse_rows_outside(fitted, table, first)
-                        writer.write_table(fitted)
-                        rows += fitted.num_rows
-        except (KeyError, ValueError, pa.ArrowException) as error:
-            aside.unlink(missing_ok=True)
-            raise WarehouseError(
-                f"{table.address}/{partition} cannot be loaded: a file does not fit the event "
-                f"{table.name!r} ({_first_line(error)}); ingest the hour again."
-            ) from error
+            with pq.ParquetWriter(aside, arrow_schema(table.definition), compression="zstd") as writer:
+                for batch in fitted(table, partition, files, rows):
+                    writer.write_table(batch)
+                    written += batch.num_rows
         except BaseException as error:
             aside.unlink(missing_ok=True)
             if isinstance(error, OSError) and not isinstance(error, StorageError):
                 raise StorageError(f"{table.address}/{partition} cannot be loaded: {error}; {_WRITABLE}.") from error
             raise
-        return self._commit(table, partition, aside, rows, draft, replace)
+        return self._commit(table, partition, aside, written, draft, replace)
 
     def build(
         self, table: Table, day: date, inputs: Mapping[str, Slice], draft: Draft, *, replace: bool = False
@@ -111,17 +99,13 @@ class DuckDBWarehouse:
             ).fetchone()
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
-            raise WarehouseError(f"{table.name} of {partition} cannot be built: {_first_line(error)}") from error
+            raise WarehouseError(f"{table.name} of {partition} cannot be built: {first_line(error)}") from error
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
         if twice:
             aside.unlink(missing_ok=True)
-            named = ", ".join(f"{name}={value!r}" for name, value in zip(table.key, twice, strict=False))
-            raise WarehouseError(
-                f"{table.name} of {partition} has {twice[-1]} rows with {named}: its key must name one row; "
-                "aggregate, or correct `key:` in the header."
-            )
+            raise doubled(table, partition, twice[:-1], twice[-1])
         assert written is not None
         return self._commit(table, partition, aside, written[0], draft, replace)
 
@@ -132,10 +116,13 @@ class DuckDBWarehouse:
         for path in self._paths(slice_):
             try:
                 with pq.ParquetFile(path) as file:
-                    for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
-                        yield batch.select(list(columns))
+                    absent = _absent(slice_.table, set(file.schema_arrow.names)).keys() & set(columns)
+                    for batch in file.iter_batches(
+                        BATCH_ROWS, columns=[name for name in columns if name not in absent]
+                    ):
+                        yield _widened(batch, slice_.table, columns) if absent else batch.select(list(columns))
             except (pa.ArrowException, KeyError, OSError) as error:
-                raise WarehouseError(f"{slice_.table.name} cannot be read: {_first_line(error)}") from error
+                raise WarehouseError(f"{slice_.table.name} cannot be read: {first_line(error)}") from error
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         prefix = f"{table.address}/"
@@ -193,23 +180,18 @@ class DuckDBWarehouse:
         return bind(table.definition.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
 
     def _relation(self, slice_: Slice) -> exp.Expr:
+        import pyarrow.parquet as pq
         import sqlglot
 
         paths = self._paths(slice_)
-        if paths:
-            return sqlglot.parse_one(f"SELECT * FROM {_parquet(paths)}", dialect="duckdb")
-        if isinstance(slice_.table.definition, Event):
-            columns = ", ".join(
-                f"CAST(NULL AS {_DUCKDB_TYPES[column.type]}) AS {column.name}"
-                for column in slice_.table.definition.columns
-            )
-            return sqlglot.parse_one(f"SELECT {columns} WHERE FALSE", dialect="duckdb")
-        # No day of this table is there yet: its own query over nothing has the right columns and types.
-        nothing = {name: Slice(read, ()) for name, read in slice_.table.reads.items()}
-        empty = self._bound(slice_.table, nothing).sql(dialect="bigquery")
-        return sqlglot.parse_one(
-            f"SELECT CAST(NULL AS DATE) AS {DATE_COLUMN}, * FROM ({empty}) WHERE FALSE", dialect="bigquery"
-        )
+        if not paths:
+            return nothing_of(slice_.table)
+        rows = f"SELECT * FROM {_parquet(paths)}"
+        if absent := _absent(slice_.table, *(set(pq.read_schema(path).names) for path in paths)):
+            lists = ", ".join(f"COALESCE({name}, []) AS {name}" for name, type_ in absent.items() if type_ in LISTS)
+            star = f"* REPLACE ({lists})" if lists else "*"
+            rows = f"SELECT {star} FROM ({nothing_of(slice_.table).sql(dialect='duckdb')} UNION ALL BY NAME {rows})"
+        return sqlglot.parse_one(rows, dialect="duckdb")
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._open is None:
@@ -226,20 +208,31 @@ class DuckDBWarehouse:
         return self._open
 
 
-def _refuse_rows_outside(rows: pa.Table, table: Table, first: datetime) -> None:
-    import pyarrow.compute as pc
+def _absent(table: Table, *files: set[str]) -> dict[str, str]:
+    """Columns that the event has now and one of the files has not, with their types.
+
+    They are null in those files' rows, and a list is empty, as in a BigQuery table that was given the column later.
+    """
+    if not isinstance(table.definition, Event):
+        return {}
+    return {one.name: one.type for one in table.definition.columns if any(one.name not in names for names in files)}
+
+
+def _widened(batch: pa.RecordBatch, table: Table, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch with empty columns where it lacks some."""
+    import pyarrow as pa
 
     assert isinstance(table.definition, Event)
-    if not rows.num_rows:
-        return
-    times = rows.column(table.definition.time)
-    bounds = pc.min_max(times).as_py()
-    for value in (bounds["min"], bounds["max"]):
-        if value is None or not first <= value < first + timedelta(hours=1):
-            raise PartitionError(
-                f"{table.address} has a row of {value} among those of the hour {first:%Y-%m-%dT%H}; "
-                "a partition holds just its own hour: ingest the hour again."
-            )
+    schema = arrow_schema(table.definition)
+    empty = {
+        name: pa.array([[]] * batch.num_rows, schema.field(name).type)
+        if table.definition.column(name).type in LISTS
+        else pa.nulls(batch.num_rows, schema.field(name).type)
+        for name in set(columns) - set(batch.schema.names)
+    }
+    return pa.record_batch(
+        [empty[name] if name in empty else batch.column(name) for name in columns], names=list(columns)
+    )
 
 
 def _quoted(path: Path) -> str:
@@ -249,8 +242,4 @@ def _quoted(path: Path) -> str:
 def _parquet(paths: Sequence[Path]) -> str:
     """The rows of these files as SQL, whatever is in their names."""
     files = ", ".join("'" + re.sub(r"([*?\[])", r"[\1]", _quoted(path)) + "'" for path in paths)
-    return f"read_parquet([{files}], hive_partitioning = false)"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"

@@ -1,0 +1,101 @@
+"""Google's clients, by its own chain of credentials, or those of a stand-in that asks for none."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dsp_pipeline.settings import BigQuerySettings
+
+if TYPE_CHECKING:
+    from google.api_core.retry import Retry
+    from google.cloud import bigquery
+    from google.cloud.bigquery_storage import BigQueryReadClient
+
+_AGENT = "dsp-pipeline"
+# Storage API batches may be larger than gRPC's own limit of 4 MiB.
+_UNLIMITED = (("grpc.max_receive_message_length", -1),)
+
+
+class Clients:
+    """Made when they are first used, and anew in a process forked since: connections must not be shared.
+
+    `patience` is for how many seconds a call that may be repeated is repeated when BigQuery does not answer.
+    """
+
+    def __init__(self, settings: BigQuerySettings, patience: float = 120.0) -> None:
+        self.settings, self.patience = settings, patience
+        self._made: _Made | None = None
+
+    @property
+    def bigquery(self) -> bigquery.Client:
+        return self._own.bigquery
+
+    @property
+    def reading(self) -> BigQueryReadClient | None:
+        """The Storage Read API; None with a stand-in that has none."""
+        return self._own.reading
+
+    @property
+    def storage(self) -> Any:
+        return self._own.storage
+
+    @property
+    def retry(self) -> Retry:
+        """For calls that change nothing, or that BigQuery itself does once: those of a job with an id."""
+        from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+        return DEFAULT_RETRY.with_timeout(self.patience).with_delay(
+            initial=min(0.5, self.patience / 10), maximum=15.0, multiplier=2.0
+        )
+
+    @property
+    def _own(self) -> _Made:
+        if self._made is None or self._made.process != os.getpid():
+            self._made = _Made(self.settings)
+        return self._made
+
+
+class _Made:
+    def __init__(self, settings: BigQuerySettings) -> None:
+        self.process = os.getpid()
+        self._settings = settings
+        self._known: dict[str, Any] = {"project": settings.project}
+        if settings.endpoint:
+            from google.auth.credentials import AnonymousCredentials
+
+            self._known["credentials"] = AnonymousCredentials()
+
+    @cached_property
+    def bigquery(self) -> bigquery.Client:
+        from google.api_core.client_info import ClientInfo
+        from google.cloud import bigquery
+
+        options = {"api_endpoint": self._settings.endpoint} if self._settings.endpoint else None
+        return bigquery.Client(
+            **self._known,
+            location=self._settings.location,
+            client_options=options,
+            client_info=ClientInfo(user_agent=_AGENT),
+        )
+
+    @cached_property
+    def reading(self) -> BigQueryReadClient | None:
+        from google.cloud.bigquery_storage import BigQueryReadClient
+
+        if not self._settings.endpoint:
+            return BigQueryReadClient()
+        if not self._settings.storage_endpoint:
+            return None
+        import grpc
+        from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+        channel = grpc.insecure_channel(self._settings.storage_endpoint, options=_UNLIMITED)
+        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+    @cached_property
+    def storage(self) -> Any:
+        from google.cloud import storage  # type: ignore[attr-defined]
+
+        return storage.Client(**self._known)

@@ -1,0 +1,157 @@
+"""Jobs that happen once.
+
+A job's id is chosen by us from what the job is to do, and BigQuery takes each id only once: of two writers of one
+partition the second is told that the job exists, and a writer whose answer was lost finds the job that it started.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dsp_pipeline.errors import DspError
+from dsp_pipeline.warehouse.bigquery.clients import Clients
+from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explained, link
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery.job import LoadJob, QueryJob
+
+# BigQuery fails a job now and then for reasons of its own; more often than this is an outage.
+_TRIES = 4
+_PAUSES = (0.05, 5.0)  # seconds between two looks at a running job: the first, and the longest
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A job that is done. `ours` says whether it did what was asked for here, whoever started it."""
+
+    job: LoadJob | QueryJob
+    number: int
+    ours: bool
+
+
+class Jobs:
+    """Starts jobs, waits for them, and stops them when this process is told to stop."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._settings = clients.settings
+
+    def once(self, name: str, content: str, what: str, start: Callable[[str, Mapping[str, str]], Any]) -> Iterator[Ran]:
+        """Run the job called `name`, or find it: yields the first of that name which did not fail.
+
+        `content` identifies what the job does; `start` starts it with the given id and labels. Going on with the
+        iteration starts another job after it, for a caller who cannot use what was done (see `Ran.ours`).
+        JobError if the job that was started here fails.
+        """
+        number = failed = 0
+        while True:
+            mine = secrets.token_hex(8)
+            job_id = f"{name}-{number}"
+            job = self._claimed(job_id, what, lambda: start(job_id, {"attempt": mine, "content": content}))  # noqa: B023
+            is_mine = job.labels.get("attempt") == mine
+            self._wait(job, what, stop=is_mine)
+            problem = job.error_result
+            if problem is None:
+                yield Ran(job, number, is_mine or job.labels.get("content") == content)
+            elif is_mine:
+                failed += 1
+                if problem.get("reason") not in TRANSIENT or failed == _TRIES:
+                    shown = link(self._settings, job_id, job.location)
+                    raise JobError(what, problem.get("reason", "?"), problem.get("message", "?").splitlines()[0], shown)
+                time.sleep(self._pause(failed))
+            number += 1
+
+    def ask(self, sql: str, parameters: list[Any], what: str) -> list[Any]:
+        """The rows of a query that changes nothing."""
+        from google.cloud import bigquery
+
+        config = bigquery.QueryJobConfig(query_parameters=parameters, labels=dict(self._settings.labels))
+        with self.told(what):
+            client, retry = self._clients.bigquery, self._clients.retry
+            return list(client.query_and_wait(sql, job_config=config, retry=retry, job_retry=retry))
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Errors of Google's clients as ours."""
+        import requests
+        from google.api_core import exceptions as api
+        from google.auth import exceptions as auth
+        from google.resumable_media import InvalidResponse
+
+        try:
+            yield
+        except DspError:
+            raise
+        except (api.GoogleAPIError, auth.GoogleAuthError, requests.RequestException, InvalidResponse) as error:
+            raise explained(error, what, self._settings) from error
+        except (ConnectionError, TimeoutError) as error:
+            raise explained(error, what, self._settings) from error
+
+    def _claimed(self, job_id: str, what: str, start: Callable[[], Any]) -> Any:
+        """Start the job, or find the one that has the id. An answer that was lost is asked for again."""
+        import requests
+        from google.api_core import exceptions as api
+        from google.resumable_media import DataCorruption, InvalidResponse
+
+        client, retry = self._clients.bigquery, self._clients.retry
+        lost = (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+            api.ServerError,
+            api.TooManyRequests,
+            InvalidResponse,
+            DataCorruption,
+            ConnectionError,
+        )
+        deadline = time.monotonic() + self._clients.patience
+        tries = 0
+        with self.told(what):
+            while True:
+                try:
+                    return start()
+                except api.Conflict:
+                    return client.get_job(job_id, location=self._settings.location, retry=_until_found(retry))
+                except lost as error:
+                    tries += 1
+                    if time.monotonic() + self._pause(tries) > deadline:
+                        raise
+                    if isinstance(error, InvalidResponse) and error.response.status_code < 500:
+                        raise
+                    time.sleep(self._pause(tries))
+
+    def _wait(self, job: Any, what: str, *, stop: bool) -> None:
+        """Until the job is done. If this process is told to stop, a job that it started is stopped too."""
+        pause = _PAUSES[0]
+        try:
+            with self.told(what):
+                while not job.done(retry=self._clients.retry):
+                    time.sleep(pause)
+                    pause = min(pause * 1.5, _PAUSES[1])
+        except BaseException:
+            if stop:
+                self._stop(job)
+            raise
+
+    def _stop(self, job: Any) -> None:
+        import logging
+
+        try:
+            job.cancel(timeout=10)
+        except Exception as error:
+            logging.getLogger("dsp").warning("the job %s could not be stopped (%s); it may go on", job.job_id, error)
+
+    def _pause(self, tries: int) -> float:
+        return min(float(2**tries) / 2, self._clients.patience / 8)
+
+
+def _until_found(retry: Any) -> Any:
+    """After a conflict BigQuery may not show the other's job at once."""
+    from google.api_core import exceptions as api
+
+    return retry.with_predicate(lambda error: isinstance(error, api.NotFound) or retry._predicate(error))

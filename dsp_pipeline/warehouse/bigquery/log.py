@@ -1,0 +1,156 @@
+"""The receipts of all tables of a dataset: one table, `receipts`, to which rows are only added.
+
+The row of the highest generation (and number, if a job had to be started again) counts. A row without a receipt says
+that the partition was dropped. Each row is inserted by a job whose id says which row it is, so none is inserted twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from dsp_pipeline.errors import WarehouseError
+from dsp_pipeline.receipts import Receipt
+from dsp_pipeline.warehouse.bigquery.clients import Clients
+from dsp_pipeline.warehouse.bigquery.jobs import Jobs
+
+_TABLE = "receipts"
+_COUNTS = "QUALIFY ROW_NUMBER() OVER (PARTITION BY table_id, partition_id ORDER BY generation DESC, number DESC) = 1"
+# For how many seconds the receipt of a job that another writer started is waited for, before its writer counts as dead.
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the log says of a partition: -1 and no receipt if it says nothing."""
+
+    generation: int = -1
+    receipt: Receipt | None = None
+
+
+class ReceiptLog:
+    """Which partitions are complete."""
+
+    def __init__(self, clients: Clients, jobs: Jobs) -> None:
+        self._clients, self._jobs = clients, jobs
+        settings = clients.settings
+        self.place = f"{settings.project}.{settings.dataset}.{_TABLE}"
+
+    def receipts(self, table: str) -> Mapping[str, Receipt]:
+        """The receipts of all complete partitions of the table with this address, by partition. One query."""
+        found = self._ask(
+            f"SELECT partition_id, receipt FROM `{self.place}` WHERE table_id = @table_id {_COUNTS}",
+            _text("table_id", table),
+        )
+        return {row["partition_id"]: _receipt(row["receipt"]) for row in found if row["receipt"] is not None}
+
+    def complete(self, tables: Iterable[str]) -> set[tuple[str, str]]:
+        """All complete partitions of several tables, as pairs of address and partition. One query."""
+        from google.cloud import bigquery
+
+        found = self._ask(
+            f"SELECT table_id, partition_id, receipt IS NOT NULL AS complete FROM `{self.place}` "
+            f"WHERE table_id IN UNNEST(@tables) {_COUNTS}",
+            bigquery.ArrayQueryParameter("tables", "STRING", sorted(tables)),
+        )
+        return {(row["table_id"], row["partition_id"]) for row in found if row["complete"]}
+
+    def entry(self, table: str, partition: str) -> Entry:
+        """What counts for one partition."""
+        found = self._ask(
+            f"SELECT generation, receipt FROM `{self.place}` "
+            f"WHERE table_id = @table_id AND partition_id = @partition_id {_COUNTS}",
+            _text("table_id", table),
+            _text("partition_id", partition),
+        )
+        if not found:
+            return Entry()
+        text = found[0]["receipt"]
+        return Entry(found[0]["generation"], None if text is None else _receipt(text))
+
+    def wait(self, table: str, partition: str, after: int) -> Entry | None:
+        """The entry of a later generation, which another writer is about to add; None if it does not come."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            entry = self.entry(table, partition)
+            if entry.generation > after:
+                return entry
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.2)
+
+    def add(self, name: str, table: str, partition: str, generation: int, number: int, receipt: Receipt | None) -> None:
+        """Add a row, once: if another process has added this one, that is as good. `name` begins the job's id."""
+        from google.cloud import bigquery
+
+        given = [
+            _text("table_id", table),
+            _text("partition_id", partition),
+            bigquery.ScalarQueryParameter("generation", "INT64", generation),
+            bigquery.ScalarQueryParameter("number", "INT64", number),
+            bigquery.ScalarQueryParameter("receipt", "STRING", receipt.to_json().decode() if receipt else None),
+        ]
+        sql = (
+            f"INSERT INTO `{self._made}` (table_id, partition_id, generation, number, written_at, receipt) "
+            "SELECT @table_id, @partition_id, @generation, @number, CURRENT_TIMESTAMP(), @receipt FROM (SELECT 1) "
+            f"WHERE NOT EXISTS (SELECT 1 FROM `{self._made}` WHERE table_id = @table_id "
+            "AND partition_id = @partition_id AND generation = @generation AND number = @number)"
+        )
+
+        def start(job_id: str, labels: Mapping[str, str]) -> Any:
+            config = bigquery.QueryJobConfig(query_parameters=given, labels={**self._clients.settings.labels, **labels})
+            client, retry = self._clients.bigquery, self._clients.retry
+            return client.query(sql, job_config=config, job_id=job_id, retry=retry, job_retry=None)
+
+        what = f"the receipt of {table}/{partition} cannot be written"
+        next(self._jobs.once(f"{name}-receipt", f"{generation}-{number}", what, start))
+
+    @cached_property
+    def _made(self) -> str:
+        """The table's name, once it is there."""
+        from google.cloud import bigquery
+
+        table = bigquery.Table(
+            self.place,
+            schema=[
+                bigquery.SchemaField("table_id", "STRING"),
+                bigquery.SchemaField("partition_id", "STRING"),
+                bigquery.SchemaField("generation", "INT64"),
+                bigquery.SchemaField("number", "INT64"),
+                bigquery.SchemaField("written_at", "TIMESTAMP"),
+                bigquery.SchemaField("receipt", "STRING"),
+            ],
+        )
+        table.clustering_fields = ["table_id", "partition_id"]
+        table.description = "Which partitions are complete, and what made them. Rows are only added."
+        table.labels = dict(self._clients.settings.labels)
+        with self._jobs.told(f"{self.place} cannot be made"):
+            self._clients.bigquery.create_table(table, exists_ok=True, retry=self._clients.retry)
+        return self.place
+
+    def _ask(self, sql: str, *parameters: Any) -> list[Any]:
+        from google.api_core import exceptions as api
+
+        try:
+            return self._jobs.ask(sql, list(parameters), f"{self.place} cannot be read")
+        except WarehouseError as error:
+            # Before the first receipt there is no table; a dataset that is not there is an error.
+            if isinstance(error.__cause__, api.NotFound) and _TABLE in str(error.__cause__):
+                return []
+            raise
+
+
+def _text(name: str, value: str) -> Any:
+    from google.cloud import bigquery
+
+    return bigquery.ScalarQueryParameter(name, "STRING", value)
+
+
+def _receipt(text: str) -> Receipt:
+    try:
+        return Receipt.from_json(text.encode())
+    except (ValueError, TypeError, KeyError) as error:
+        raise WarehouseError(f"a row of the table {_TABLE} is no receipt ({error}): {text[:80]}; remove it.") from error

@@ -1,0 +1,131 @@
+"""Rows of a partition as Arrow batches, in the order of the key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsp_pipeline.errors import WarehouseError, first_line
+from dsp_pipeline.warehouse.base import Slice, Table
+from dsp_pipeline.warehouse.bigquery.clients import Clients
+from dsp_pipeline.warehouse.bigquery.jobs import Jobs
+from dsp_pipeline.warehouse.bigquery.tables import bounds, columns
+from dsp_pipeline.warehouse.fit import BATCH_ROWS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("dsp")
+
+Batches = Callable[[], Iterator["pa.RecordBatch"]]
+
+
+class Reading:
+    """Streams come unordered from BigQuery, over several connections, and are put in order here: a global ORDER BY in
+    BigQuery would be done by one of its machines, and fails when a day is large. The sort spills to `scratch`.
+    """
+
+    def __init__(self, clients: Clients, jobs: Jobs, *, scratch: Path, memory_limit_mb: int, threads: int) -> None:
+        self._clients, self._jobs = clients, jobs
+        self._scratch, self._memory_limit_mb, self._threads = scratch, memory_limit_mb, threads
+
+    def rows(self, slice_: Slice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Partition after partition. All of them as they are when the first row is asked for."""
+        table = slice_.table
+        known = columns(table)
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise WarehouseError(f"{table.name} cannot be read: it has no column {unknown[0]}.")
+        needed = [name for name in known if name in {*names, *table.key}]
+        opened = [self._opened(table, partition, needed) for partition in slice_.partitions]
+        for batches in opened:
+            yield from self._sorted(table, batches, names)
+
+    def _opened(self, table: Table, partition: str, needed: Sequence[str]) -> Batches:
+        """A reader of the partition as it is now; over REST if there is no Storage Read API for us."""
+        from google.api_core import exceptions as api
+        from google.cloud.bigquery_storage_v1 import types
+
+        client = self._clients.reading
+        what = f"{table.name} of {partition} cannot be read"
+        if client is not None:
+            settings = self._clients.settings
+            asked = types.ReadSession(
+                table=f"projects/{settings.project}/datasets/{settings.dataset}/tables/{table.address}",
+                data_format=types.DataFormat.ARROW,
+                read_options={
+                    "selected_fields": list(needed),
+                    "row_restriction": bounds(Slice(table, (partition,))),
+                },
+            )
+            with self._jobs.told(what):
+                try:
+                    session = client.create_read_session(
+                        parent=f"projects/{settings.project}", read_session=asked, max_stream_count=self._threads
+                    )
+                except api.PermissionDenied as error:
+                    log.warning(
+                        "%s is read over REST, which is slow, because the Storage Read API is closed to this identity "
+                        "(%s); give it the role BigQuery Read Session User.",
+                        table.name,
+                        first_line(error),
+                    )
+                else:
+                    return lambda: self._streams(session, what)
+        return self._pages(table, partition, needed, what)
+
+    def _streams(self, session: object, what: str) -> Iterator[pa.RecordBatch]:
+        client = self._clients.reading
+        assert client is not None
+        with self._jobs.told(what):
+            for stream in session.streams:  # type: ignore[attr-defined]
+                for page in client.read_rows(stream.name).rows(session).pages:
+                    yield page.to_arrow()
+
+    def _pages(self, table: Table, partition: str, needed: Sequence[str], what: str) -> Batches:
+        """The answer of a query stays as it is, whatever becomes of the table."""
+        from google.cloud import bigquery
+
+        settings, retry = self._clients.settings, self._clients.retry
+        config = bigquery.QueryJobConfig(maximum_bytes_billed=settings.max_bytes_billed, labels=dict(settings.labels))
+        place = f"{settings.project}.{settings.dataset}.{table.address}"
+        names = ", ".join(f"`{name}`" for name in needed)
+        sql = f"SELECT {names} FROM `{place}` WHERE {bounds(Slice(table, (partition,)))}"
+        with self._jobs.told(what):
+            rows = self._clients.bigquery.query_and_wait(
+                sql, job_config=config, page_size=BATCH_ROWS, retry=retry, job_retry=retry
+            )
+
+        def pages() -> Iterator[pa.RecordBatch]:
+            with self._jobs.told(what):
+                yield from rows.to_arrow_iterable(bqstorage_client=None)
+
+        return pages
+
+    def _sorted(self, table: Table, batches: Batches, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        import duckdb
+        import pyarrow as pa
+
+        stream = batches()
+        first = next(stream, None)
+        if first is None:
+            return
+
+        def all_of_them() -> Iterator[pa.RecordBatch]:
+            yield first
+            yield from stream
+
+        reader = pa.RecordBatchReader.from_batches(first.schema, all_of_them())
+        order = ", ".join(f'"{name}"' for name in table.key)
+        wanted = ", ".join(f'"{name}"' for name in names)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
+            connection.execute(f"SET threads = {self._threads}")
+            connection.execute("SET temp_directory = '" + str(self._scratch).replace("'", "''") + "'")
+            connection.register("partition_rows", reader)
+            rows = connection.sql(f"SELECT {wanted} FROM partition_rows ORDER BY {order}")
+            yield from rows.to_arrow_reader(BATCH_ROWS)
