@@ -5,7 +5,7 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd ui stop test check format lock clean
+.PHONY: help setup run run-obd ui stop test check format lock lock-bigquery clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ setup: .venv/ready ## install everything into .venv (other targets do it when ne
 	@$(BIN)/python -m pip install --quiet --no-cache-dir --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The environment of the BigQuery stand-in; without a Python that it runs on, its tests are skipped.
+.cache/bigquery/ready: console/standins/bigquery.lock | .venv/ready
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m console.standins.bigquery
+
 run: .venv/ready ## simulate a few days of logs, run the whole graph under a luigid, say where things are
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m console demo
@@ -37,7 +42,7 @@ ui: .venv/ready ## open luigid's page again
 stop: .venv/ready ## end luigid
 	@$(BIN)/python -m console stop
 
-test: .venv/ready ## the tests
+test: .venv/ready .cache/bigquery/ready ## the tests
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
@@ -58,6 +63,15 @@ lock: .venv/ready ## choose newer versions of what setup.cfg allows
 	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --extra train --extra cloud --extra demo --extra dev \
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
+
+lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand-in
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
+	echo "duckdb==1.5.5" > .cache/lock/override
+	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.13 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --override .cache/lock/override \
+	  --upgrade --custom-compile-command "make lock-bigquery" --output-file console/standins/bigquery.lock \
+	  console/standins/bigquery.in
 
 clean: ## remove the environment, caches, the simulated logs and the lake
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m console stop
