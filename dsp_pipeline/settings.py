@@ -33,7 +33,9 @@ class BigQuerySettings:
 class Settings:
     """Settings of one run.
 
-    `raw` is where raw logs arrive, in the layout that `source` names; `lake` is where everything we make goes.
+    `mode` is `local` (folders and the embedded warehouse) or `cloud` (S3 and BigQuery).
+    `raw` is where raw logs arrive, in the layout that `source` names; `lake` is where everything we make goes. Each is
+    a folder, or `s3://bucket/prefix` in cloud mode. `scratch` is a folder of this machine for work in progress.
     `first_date` is the first day that there are logs of: windows are cut there, days before it hold nothing.
     `max_rejected_share` is the share of an hour's lines (0 to 1) above which an ingest fails.
     `memory_limit_mb` bounds the memory of the query engine in one task.
@@ -41,11 +43,13 @@ class Settings:
 
     mode: str
     environment: str
-    lake: Path
-    raw: Path
+    lake: str
+    raw: str
+    scratch: Path
     source: str
     first_date: date
     max_rejected_share: float = 0.05
     memory_limit_mb: int = 300
     threads: int = 2
     revision: str = ""
+    bigquery: BigQuerySettings | None = None

@@ -6,16 +6,19 @@ import logging
 import os
 import re
 import subprocess
+import tempfile
+from configparser import InterpolationError
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import luigi
 from luigi.parameter import MissingParameterException
 
 from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.platform import PACKAGE, Platform
-from dsp_pipeline.settings import Settings
+from dsp_pipeline.settings import BigQuerySettings, Settings
 
 log = logging.getLogger("dsp")
 
@@ -27,10 +30,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in luigi.cfg from the class
     """Section [dsp] of luigi.cfg; each is an option too, as in --dsp-lake PATH."""
 
-    mode = luigi.Parameter(description="where outputs live: local")
+    mode = luigi.Parameter(description="local (folders, DuckDB) or cloud (S3, BigQuery)")
     environment = luigi.Parameter(default="local", description="whose serving pointers a run moves")
-    lake = luigi.Parameter(description="folder of everything that is made")
-    raw = luigi.Parameter(description="folder in which raw logs arrive")
+    lake = luigi.Parameter(description="folder, or s3://bucket/prefix, of everything that is made")
+    raw = luigi.Parameter(description="folder, or s3://bucket/prefix, in which raw logs arrive")
+    scratch = luigi.Parameter(default="", description="folder for work in progress; empty: in the lake or /tmp")
     source = luigi.Parameter(description="layout of the raw logs: a file of dsp_pipeline/events/sources/")
     first_date = luigi.DateParameter(description="first day that there are logs of")
     max_rejected_share = luigi.FloatParameter(default=0.05, description="share of bad lines (0 to 1) an hour may have")
@@ -42,19 +46,47 @@ class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in
     traceback = luigi.BoolParameter(default=False, description="show tracebacks of errors that a user can mend")
 
 
+class bigquery(luigi.Config):  # noqa: N801
+    """Section [bigquery], which mode cloud needs; each is an option too, as in --bigquery-project NAME."""
+
+    project = luigi.Parameter(description="the Google Cloud project that holds the dataset and pays for jobs")
+    dataset = luigi.Parameter(description="the dataset, which must be there")
+    location = luigi.Parameter(description="where the dataset is, as EU or asia-northeast1")
+    max_gib_billed = luigi.FloatParameter(default=100, description="a query that would read more is refused")
+    labels = luigi.Parameter(default="", description="labels of tables and jobs, as team=ads, cost-center=42")
+    staging = luigi.Parameter(default="", description="gs://bucket/prefix for loads of more than one file")
+    endpoint = luigi.Parameter(default="", description="address of a stand-in without credentials, for tests")
+    storage_endpoint = luigi.Parameter(default="", description="host:port of the stand-in's Storage Read API")
+
+
+Section = TypeVar("Section", bound=luigi.Config)
+
+
+def _read(section: type[Section]) -> Section:
+    """A section of the configuration. SettingsError, naming the setting, if one is missing or wrong."""
+    name = section.__name__
+    try:
+        return section()
+    except MissingParameterException as error:
+        setting = str(error).partition("requires the '")[2].partition("'")[0] or str(error)
+        raise SettingsError(f"[{name}] {setting} is not set; give it in luigi.cfg or as --{name}-{setting}.") from None
+    except ValueError as error:
+        setting = str(error).rpartition("value of '")[2].rstrip("'.") or "?"
+        why = error.__context__ or error
+        if isinstance(why, InterpolationError):
+            variable = str(why).partition("variable ")[2].partition(".")[0]
+            raise SettingsError(
+                f"[{name}] {setting} is not set: luigi.cfg takes it from the variable {variable}."
+            ) from None
+        raise SettingsError(
+            f"[{name}] {setting} cannot be read ({why}); see what it may be in tasks/settings.py."
+        ) from None
+
+
 @lru_cache(maxsize=1)
 def platform() -> Platform:
     """The platform of this process. SettingsError, naming the setting, if one is missing or wrong."""
-    try:
-        given = dsp()
-    except MissingParameterException as error:
-        setting = str(error).partition("requires the '")[2].partition("'")[0] or str(error)
-        raise SettingsError(f"[dsp] {setting} is not set; give it in luigi.cfg or as --dsp-{setting}.") from None
-    except ValueError as error:
-        setting = str(error).rpartition("value of '")[2].rstrip("'.") or "?"
-        raise SettingsError(
-            f"[dsp] {setting} cannot be read ({error.__context__ or error}); see what it may be in tasks/settings.py."
-        ) from None
+    given = _read(dsp)
     if not 0 <= given.max_rejected_share <= 1:
         raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
     for name, least in (("memory_limit_mb", 64), ("threads", 1)):
@@ -62,34 +94,79 @@ def platform() -> Platform:
             raise SettingsError(f"[dsp] {name} is {getattr(given, name)}; it is at least {least}.")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", given.environment):
         raise SettingsError(f"[dsp] environment is {given.environment!r}; use small letters, digits, _ and -.")
+    cloud = given.mode == "cloud"
+    lake = given.lake if cloud else str(Path(given.lake).absolute())
+    scratch = Path(given.scratch or (Path(tempfile.gettempdir()) / "dsp" if cloud else Path(lake) / ".scratch"))
     settings = Settings(
         mode=given.mode,
         environment=given.environment,
-        lake=Path(given.lake).absolute(),
-        raw=Path(given.raw).absolute(),
+        lake=lake,
+        raw=given.raw if cloud else str(Path(given.raw).absolute()),
+        scratch=scratch.absolute(),
         source=given.source,
         first_date=given.first_date,
         max_rejected_share=given.max_rejected_share,
         memory_limit_mb=given.memory_limit_mb,
         threads=given.threads,
         revision=_revision(),
+        bigquery=_bigquery() if cloud else None,
     )
-    _refuse_unwritable(settings.lake)
     made = Platform(settings, Path(given.package))
+    _refuse_unwritable("scratch" if cloud or given.scratch else "lake", settings.scratch)
     _ = made.source  # a wrong source is told before anything else
     log.info("%s", made)
     return made
 
 
-def _refuse_unwritable(lake: Path) -> None:
+def _bigquery() -> BigQuerySettings:
+    given = _read(bigquery)
+    forms = {
+        "project": (r"[a-z][a-z0-9.:-]*[a-z0-9]", "the id of a Google Cloud project"),
+        "dataset": (r"[A-Za-z0-9_]+", "letters, digits and _"),
+        "location": (r"[A-Za-z0-9-]+", "a place of BigQuery, as EU or asia-northeast1"),
+        "staging": (r"(gs://[a-z0-9][a-z0-9._-]+(/[\w.=/-]*)?)?", "gs://bucket or gs://bucket/prefix, or empty"),
+    }
+    for name, (form, meaning) in forms.items():
+        if not re.fullmatch(form, getattr(given, name)):
+            raise SettingsError(f"[bigquery] {name} is {getattr(given, name)!r}; it is {meaning}.")
+    if given.max_gib_billed <= 0:
+        raise SettingsError(f"[bigquery] max_gib_billed is {given.max_gib_billed}; it is more than 0.")
+    return BigQuerySettings(
+        project=given.project,
+        dataset=given.dataset,
+        location=given.location,
+        max_bytes_billed=int(given.max_gib_billed * (1 << 30)),
+        labels=_labels(given.labels),
+        staging=given.staging,
+        endpoint=given.endpoint,
+        storage_endpoint=given.storage_endpoint,
+    )
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62} *= *[a-z0-9_-]{0,63}", part):
+            raise SettingsError(
+                f"[bigquery] labels has {part!r}; write name=value of small letters, digits, _ and -, "
+                "with commas between."
+            )
+        name, _, value = part.partition("=")
+        labels[name.strip()] = value.strip()
+    return labels
+
+
+def _refuse_unwritable(setting: str, scratch: Path) -> None:
     """SettingsError before anything is planned, instead of an error from every task."""
     try:
-        lake.mkdir(parents=True, exist_ok=True)
-        problem = None if os.access(lake, os.W_OK | os.X_OK) else "Permission denied"
+        scratch.mkdir(parents=True, exist_ok=True)
+        problem = None if os.access(scratch, os.W_OK | os.X_OK) else "Permission denied"
     except OSError as error:
         problem = error.strerror
     if problem:
-        raise SettingsError(f"{lake} cannot be written: {problem}; give [dsp] lake a folder that you may write.")
+        raise SettingsError(
+            f"{scratch} cannot be written: {problem}; give [dsp] {setting} a folder that you may write."
+        )
 
 
 def refuse_before_first(day: date) -> None:
