@@ -10,6 +10,7 @@ sender went away in the middle. It checks neither signatures nor policies.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tempfile
 import threading
@@ -26,10 +27,15 @@ _PATIENCE = 60.0  # seconds; it takes two or three, more on a machine that is bu
 class S3Server:
     """A running server. Ends with this process, even if that is killed; what it held is gone then."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keys_a_page: int = 1_000) -> None:
+        """A listing shows `keys_a_page` objects an answer, as S3 does; tests want to see several answers."""
         self._folder = tempfile.TemporaryDirectory(prefix="s3-server-")
         port = Path(self._folder.name) / "port"
-        self._server = Server([sys.executable, "-m", __name__, port], Path(self._folder.name) / "server.log")
+        self._server = Server(
+            [sys.executable, "-m", __name__, port],
+            Path(self._folder.name) / "server.log",
+            {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(keys_a_page)},
+        )
         try:
             self._server.wait_until(port.exists, _PATIENCE)
         except BaseException:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import atexit
 import json
 import secrets
+import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from console.standins.bigquery import BigQueryServer, python_for_bigquery
 from console.standins.s3 import S3Server
+from dsp_pipeline.settings import BigQuerySettings
 from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.s3 import S3Bucket, s3_client
 from dsp_pipeline.warehouse.base import Warehouse
+from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
 from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
 
 
@@ -24,8 +30,8 @@ def duckdb_warehouse(root: Path) -> DuckDBWarehouse:
 
 @cache
 def s3_server() -> S3Server:
-    """The S3 of this test process."""
-    server = S3Server()
+    """The S3 of this test process. Its listings come in small pages, as long ones do from S3."""
+    server = S3Server(keys_a_page=5)
     atexit.register(server.stop)
     return server
 
@@ -54,10 +60,51 @@ def s3_bucket(root: Path) -> S3Bucket:
     return S3Bucket(bucket, "lake", client=partial(s3_test_client, url))
 
 
+@cache
+def bigquery_server() -> BigQueryServer:
+    """The BigQuery of this test process."""
+    if python_for_bigquery() is None:
+        pytest.skip("skipped: no Python 3.13")
+    server = BigQueryServer(Path(tempfile.mkdtemp(prefix="bigquery-")))
+    server.start()
+    atexit.register(server.stop)
+    return server
+
+
+@cache
+def new_dataset(root: Path) -> BigQuerySettings:
+    """A dataset of its own for each folder."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    server = bigquery_server()
+    settings = BigQuerySettings(
+        project="acme-ads",
+        dataset=f"test_{secrets.token_hex(8)}",
+        location="EU",
+        max_bytes_billed=1 << 30,
+        labels={"team": "ads"},
+        endpoint=server.rest,
+        storage_endpoint=server.storage,
+    )
+    options = {"api_endpoint": server.rest}
+    client = bigquery.Client(settings.project, AnonymousCredentials(), client_options=options)
+    dataset = bigquery.Dataset(f"{settings.project}.{settings.dataset}")
+    dataset.location = settings.location
+    client.create_dataset(dataset)
+    client.close()
+    return settings
+
+
+def bigquery_warehouse(root: Path) -> BigQueryWarehouse:
+    return BigQueryWarehouse(new_dataset(root), scratch=root / "scratch", memory_limit_mb=300, threads=2, patience=10.0)
+
+
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "LocalFolder": LocalFolder,
     "S3Bucket": s3_bucket,
 }
 WAREHOUSES: dict[str, Callable[[Path], Warehouse]] = {
+    "BigQueryWarehouse": bigquery_warehouse,
     "DuckDBWarehouse": duckdb_warehouse,
 }
