@@ -149,7 +149,7 @@ class S3Bucket:
                 etag = self._etag_of(name, mark) if round_ > 1 or refused.tries > 1 else None
                 if etag is not None:
                     return etag
-                if not refused.again:
+                if not refused.again or round_ == _ROUNDS:
                     break
             time.sleep(_FIRST_PAUSE * 2 ** (round_ - 1))
         place = f"s3://{self.bucket}/{name}"
