@@ -8,6 +8,7 @@ It listens on ports of the loopback interface that the system chooses, and then 
 """
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import dialect
 import extensions
 import jobs
+import loads
 import partitions
 import snapshots
 import uvicorn
@@ -30,7 +32,7 @@ def main(folder: Path, gcs: str | None) -> None:
     extensions.from_packages(folder / "extensions")
     settings.data_dir = folder / "data"
     settings.storage_emulator_host = gcs
-    for correction in (partitions, jobs, snapshots, dialect):
+    for correction in (partitions, loads, jobs, snapshots, dialect):
         correction.install()
     database.connection()  # opens the tables now, not while the first client waits
     listening = socket.create_server((HOST, 0))
@@ -42,7 +44,8 @@ def main(folder: Path, gcs: str | None) -> None:
     unfinished = folder / "addresses.unfinished"
     unfinished.write_text(json.dumps(told), encoding="utf-8")
     unfinished.rename(folder / "addresses.json")
-    uvicorn.Server(uvicorn.Config(app, log_level="info")).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1)).run(sockets=[listening])
+    os._exit(0)  # not waiting for jobs that still run; what they did not commit is not there
 
 
 if __name__ == "__main__":
