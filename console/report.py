@@ -14,7 +14,8 @@ from rich.table import Table
 from console.workers import Ran
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Receipt
-from tasks.restate import steps
+from tasks.changes import late
+from tasks.plan import steps
 
 # By the name of the step's class; what parameters a step has follows from its class.
 Graph = dict[str, list[tuple[Any, Receipt]]]
@@ -106,15 +107,8 @@ def _show_time(found: Graph, ran: Ran, console: Console) -> None:
 
 
 def _show_late(found: Graph, console: Console) -> None:
-    """Raw files that came after their hour was ingested, or changed since: the receipt does not list them."""
-    late = [
-        given.name for task, receipt in found["S3LogIngest"] for given in task.inputs() if given not in receipt.inputs
-    ]
-    if late:
-        console.print(
-            f"[yellow]{len(late)} raw files came or changed after their hour was ingested: {', '.join(late[:3])}"
-            f"{' …' if late[3:] else ''}. Take them in with `luigi --module tasks Restate --date DAY`.[/yellow]"
-        )
+    for sentence in late(task for task, _ in found["S3LogIngest"]):
+        console.print(sentence, style="yellow", soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsp_pipeline.errors import NotReadyError, SettingsError
+from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.events.source import Source, load_source
 from dsp_pipeline.processes import alive
@@ -124,17 +124,6 @@ class Platform:
         if table.name in EVENTS:
             return [f"{day.isoformat()}T{hour:02}" for hour in HOURS]
         return [day.isoformat()]
-
-    def receipts(self, slice_: Slice) -> list[Receipt]:
-        """The receipts of the partitions, in their order. NotReadyError if one is not complete."""
-        complete = self.warehouse.receipts(slice_.table)
-        missing = [partition for partition in slice_.partitions if partition not in complete]
-        if missing:
-            raise NotReadyError(
-                f"{slice_.table.name} is not there yet for {', '.join(missing[:3])}{' …' if missing[3:] else ''} "
-                f"({len(missing)} of {len(slice_.partitions)} partitions); run what loads it first."
-            )
-        return [complete[partition] for partition in slice_.partitions]
 
     def raw_files(self, event: str, hour: datetime) -> list[tuple[Stored, RawFile]]:
         """The raw files of the hour as they lie there now, in the order of their names."""

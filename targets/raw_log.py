@@ -8,7 +8,7 @@ from datetime import datetime
 import luigi
 
 from dsp_pipeline.events.paths import PathPattern
-from dsp_pipeline.storage.base import ObjectStore
+from dsp_pipeline.storage.base import ObjectStore, Stored
 
 _FRESH = 5.0
 
@@ -18,14 +18,16 @@ class RawListings:
 
     def __init__(self, raw: ObjectStore) -> None:
         self._raw = raw
-        self._kept: dict[str, tuple[float, list[str]]] = {}
+        self._kept: dict[str, tuple[float, list[Stored]]] = {}
 
-    def keys(self, prefix: str) -> list[str]:
-        asked_at, keys = self._kept.get(prefix, (float("-inf"), []))
+    def files(self, pattern: PathPattern, hour: datetime) -> list[Stored]:
+        """The files of the hour by this pattern, in the order of their names."""
+        prefix = pattern.prefix(hour)
+        asked_at, listed = self._kept.get(prefix, (float("-inf"), []))
         if time.monotonic() - asked_at > _FRESH:
-            keys = [stored.key for stored in self._raw.list(prefix)]
-            self._kept[prefix] = (time.monotonic(), keys)
-        return keys
+            listed = list(self._raw.list(prefix))
+            self._kept[prefix] = (time.monotonic(), listed)
+        return [stored for stored in listed if pattern.match(hour, stored.key) is not None]
 
 
 class RawLogTarget(luigi.Target):
@@ -38,5 +40,4 @@ class RawLogTarget(luigi.Target):
         return self._arrival.example(self._hour)
 
     def exists(self) -> bool:
-        keys = self._listings.keys(self._arrival.prefix(self._hour))
-        return any(self._arrival.match(self._hour, key) is not None for key in keys)
+        return bool(self._listings.files(self._arrival, self._hour))

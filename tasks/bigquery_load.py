@@ -32,4 +32,4 @@ class BigQueryLoad(TableTask):
             )
 
     def _ingested(self) -> Receipt:
-        return self.platform.outputs.receipts.read(self.requires().output().address)
+        return self.requires().output().receipt()

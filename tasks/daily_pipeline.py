@@ -6,19 +6,23 @@ import logging
 from datetime import datetime
 
 import luigi
+from luigi.task import MixinNaiveBulkComplete
 
 from dsp_pipeline.errors import ExperimentError
 from dsp_pipeline.platform import HOURS
 from dsp_pipeline.training.experiment import Experiment, find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
+from tasks.changes import late
 from tasks.export_model import ExportModel
 from tasks.parameters import DayParameter
+from tasks.plan import steps
+from tasks.s3_log_ingest import S3LogIngest
 from tasks.settings import platform, refuse_before_first
 
 log = logging.getLogger("dsp")
 
 
-class DailyPipeline(luigi.WrapperTask):
+class DailyPipeline(MixinNaiveBulkComplete, luigi.WrapperTask):
     """All logs of the day in the warehouse, and every arm of every experiment trained, judged on it and exported."""
 
     date = DayParameter(description="the day, as 2026-11-21")
@@ -35,6 +39,11 @@ class DailyPipeline(luigi.WrapperTask):
             for hour in HOURS
         ]
         return [*loads, *self._exports()]
+
+    def run(self) -> None:
+        """All is made; what it stands on may have changed since it was taken in."""
+        for sentence in late(step for step in steps(self) if isinstance(step, S3LogIngest)):
+            log.warning(sentence)
 
     def _exports(self) -> list[ExportModel]:
         folder = platform().package / "experiments"

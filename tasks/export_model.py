@@ -121,4 +121,4 @@ class ExportModel(StoreTask):
         return self.requires().trial()
 
     def _trained(self) -> Receipt:
-        return self.platform.outputs.receipts.read(self.requires().output().address)
+        return self.requires().output().receipt()

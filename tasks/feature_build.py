@@ -11,7 +11,7 @@ from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.warehouse.base import Slice
 from tasks.bigquery_load import BigQueryLoad
 from tasks.parameters import DayParameter
-from tasks.receipt_task import TableTask
+from tasks.receipt_task import TableTask, receipts
 
 
 class FeatureBuild(TableTask):
@@ -31,7 +31,7 @@ class FeatureBuild(TableTask):
         return self.table, self.date.isoformat()
 
     def inputs(self) -> list[Input]:
-        return [receipt.as_input() for slice_ in self._slices().values() for receipt in self.platform.receipts(slice_)]
+        return [receipt.as_input() for slice_ in self._slices().values() for receipt in receipts(slice_)]
 
     def make(self, draft: Draft, *, replace: bool) -> Receipt:
         table = self.platform.table(self.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import luigi
 
@@ -34,6 +35,22 @@ class DayParameter(luigi.DateParameter):
         if day > today:
             raise SettingsError(f"{day} is in the future (today is {today}, UTC); give a day that has begun.")
         return day
+
+
+class OptionalDayParameter(DayParameter):
+    """A UTC day that has begun, or None, which luigid knows as an empty text."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(default=None, description=description)  # type: ignore[arg-type]  # luigi's own does so
+
+    def parse(self, text: str) -> Any:
+        return super().parse(text) if text else None
+
+    def serialize(self, value: date | None) -> str:
+        return "" if value is None else value.isoformat()
+
+    def normalize(self, value: date | None) -> Any:
+        return None if value is None else super().normalize(value)
 
 
 class HourParameter(luigi.DateHourParameter):

@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 
 from luigi.worker import Worker
 
+from tasks.receipt_task import forget
+
 # Between two tasks another worker has none for a moment; it asks again at once.
 _GRACE = 2.0  # seconds
 
@@ -36,7 +38,10 @@ def _runs(worker: Worker) -> bool:
         states[task.task_id].add(state)
         if runnable:  # somebody else's logs are not ours to do
             tasks[task.task_id] = task
-    others = {name for name, task in tasks.items() if states[name] == {"PENDING"} and task.complete()}
+    left = {name: task for name, task in tasks.items() if states[name] == {"PENDING"}}
+    if left:
+        forget()
+    others = {name for name, task in left.items() if task.complete()}
     worker._add_task_history.extend((tasks[name], "DONE", True) for name in others)
     for answer in worker._get_work_response_history:
         answer["running_tasks"] = [one for one in answer["running_tasks"] if one["task_id"] not in others]

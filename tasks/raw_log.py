@@ -18,7 +18,7 @@ log = logging.getLogger("dsp")
 
 
 @cache
-def _listings() -> RawListings:
+def listings() -> RawListings:
     return RawListings(platform().raw)
 
 
@@ -34,7 +34,7 @@ class RawLog(luigi.ExternalTask):
 
     def output(self) -> RawLogTarget:
         layout = platform().source.layout(self.event)
-        return RawLogTarget(_listings(), layout.arrival, self.hour.replace(tzinfo=UTC))
+        return RawLogTarget(listings(), layout.arrival, self.hour.replace(tzinfo=UTC))
 
 
 _missing: dict[str, list[RawLog]] = defaultdict(list)

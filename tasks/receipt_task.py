@@ -9,10 +9,11 @@ from functools import cache
 import luigi
 from luigi.task import MixinNaiveBulkComplete
 
-from dsp_pipeline.errors import NotFoundError
+from dsp_pipeline.errors import NotFoundError, NotReadyError
 from dsp_pipeline.meter import release_memory
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.warehouse.base import Slice
 from targets.receipt import ReceiptIndex, ReceiptTarget
 from tasks.settings import platform, refuse_before_first
 
@@ -22,13 +23,42 @@ log = logging.getLogger("dsp")
 @cache
 def store_index(prefix: str) -> ReceiptIndex:
     """Complete outputs of the store whose address starts with `prefix`."""
-    return ReceiptIndex(lambda: platform().outputs.receipts.addresses(prefix))
+    book = platform().outputs.receipts
+
+    def read(address: str) -> Receipt | None:
+        try:
+            return book.read(address)
+        except NotFoundError:
+            return None
+
+    return ReceiptIndex(lambda: dict.fromkeys(book.addresses(prefix)), read)
 
 
 @cache
 def table_index(name: str) -> ReceiptIndex:
     """Complete partitions of a table."""
     return ReceiptIndex(lambda: platform().warehouse.receipts(platform().table(name)))
+
+
+def forget() -> None:
+    """Ask the lake anew from now on: a "no" may be some seconds old."""
+    store_index.cache_clear()
+    table_index.cache_clear()
+
+
+def receipts(slice_: Slice) -> list[Receipt]:
+    """The receipts of the partitions, in their order. NotReadyError if one is not complete at this moment."""
+    index, found = table_index(slice_.table.name), []
+    for partition in slice_.partitions:
+        receipt = index.get(partition)
+        if receipt is None:
+            missing = [partition for partition in slice_.partitions if not index.has(partition)]
+            raise NotReadyError(
+                f"{slice_.table.name} is not there yet for {', '.join(missing[:3])}{' …' if missing[3:] else ''} "
+                f"({len(missing)} of {len(slice_.partitions)} partitions); run what loads it first."
+            )
+        found.append(receipt)
+    return found
 
 
 class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
@@ -64,24 +94,23 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
         raise NotImplementedError
 
     def receipt(self) -> Receipt | None:
-        """The receipt of the output, None if it is not complete."""
-        raise NotImplementedError
+        """The receipt of the output, None if it was not complete a few seconds ago."""
+        output = self.output()
+        return output.receipt() if output.exists() else None
 
     def version(self) -> str:
         """The fingerprint of what makes the output; part of its address."""
         raise NotImplementedError
 
     def run(self, *, replace: bool = False) -> None:
-        if not replace and self.receipt() is not None:
-            # Another worker made it after this one planned it, or luigid has forgotten: nothing is made twice.
-            self.output().written()
-            return
+        if not replace and self.output().exists():
+            return  # another worker made it after this one planned it, or luigid has forgotten
         draft = self.platform.draft(self.output().address, self.version(), self.inputs())
         try:
             receipt = self.make(draft, replace=replace)
         finally:
             release_memory()
-        self.output().written()
+        self.output().written(receipt)
         rejected = f", {sum(receipt.rejected.values()):,} rejected" if receipt.rejected else ""
         twice = f", {receipt.duplicates:,} duplicates" if receipt.duplicates else ""
         log.info("%s: %s rows%s%s in %.2f s", self, f"{receipt.rows:,}", rejected, twice, receipt.seconds)
@@ -98,12 +127,6 @@ class StoreTask(ReceiptTask):
         shelf, name = self.place()
         return ReceiptTarget(store_index(shelf), shelf + name)
 
-    def receipt(self) -> Receipt | None:
-        try:
-            return self.platform.outputs.receipts.read(self.output().address)
-        except NotFoundError:
-            return None
-
 
 class TableTask(ReceiptTask):
     """A step whose output is a partition of a warehouse table: one query answers for all its partitions."""
@@ -115,10 +138,6 @@ class TableTask(ReceiptTask):
     def output(self) -> ReceiptTarget:
         table, partition = self.place()
         return ReceiptTarget(table_index(table), f"{self.platform.table(table).address}/{partition}", partition)
-
-    def receipt(self) -> Receipt | None:
-        table, partition = self.place()
-        return self.platform.warehouse.receipts(self.platform.table(table)).get(partition)
 
     def version(self) -> str:
         return self.platform.table(self.place()[0]).version

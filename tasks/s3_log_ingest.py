@@ -7,7 +7,7 @@ from datetime import UTC
 from dsp_pipeline.errors import TooManyRejectsError
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from tasks.parameters import EventParameter, HourParameter
-from tasks.raw_log import RawLog
+from tasks.raw_log import RawLog, listings
 from tasks.receipt_task import StoreTask
 
 
@@ -27,8 +27,9 @@ class S3LogIngest(StoreTask):
         return self.platform.table(self.event).version
 
     def inputs(self) -> list[Input]:
-        found = self.platform.raw_files(self.event, self.hour.replace(tzinfo=UTC))
-        return [Input(f"raw/{stored.key}", stored.etag) for stored, _ in found]
+        path = self.platform.source.layout(self.event).path
+        found = listings().files(path, self.hour.replace(tzinfo=UTC))
+        return [Input(f"raw/{stored.key}", stored.etag) for stored in found]
 
     def make(self, draft: Draft, *, replace: bool) -> Receipt:
         platform, hour = self.platform, self.hour.replace(tzinfo=UTC)

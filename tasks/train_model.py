@@ -15,7 +15,7 @@ from dsp_pipeline.training.trial import SEED, Trial
 from dsp_pipeline.warehouse.base import Slice
 from tasks.feature_build import FeatureBuild
 from tasks.parameters import DayParameter
-from tasks.receipt_task import StoreTask
+from tasks.receipt_task import StoreTask, receipts
 
 _TELL_EVERY = 1.0  # seconds between two notes of progress to luigid
 
@@ -46,7 +46,7 @@ class TrainModel(StoreTask):
         return self.platform.trial(self.experiment, self.arm)
 
     def inputs(self) -> list[Input]:
-        return [receipt.as_input() for slice_ in self._slices() for receipt in self.platform.receipts(slice_)]
+        return [receipt.as_input() for slice_ in self._slices() for receipt in receipts(slice_)]
 
     def make(self, draft: Draft, *, replace: bool) -> Receipt:
         import pyarrow.parquet as pq

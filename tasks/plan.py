@@ -1,0 +1,111 @@
+"""What would run and why: walks of the graph, and the lines in which a person reads them before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import luigi
+from luigi.task import flatten
+
+from tasks.raw_log import RawLog
+from tasks.receipt_task import ReceiptTask
+
+# A task and why it stands in the plan, in words that follow "3 hours" and "1 day" alike.
+Planned = tuple[luigi.Task, str]
+_MISSING, _NO_LOGS, _WAITS = "without a receipt", "without logs", "behind logs that have not arrived"
+
+
+def steps(root: luigi.Task) -> Iterator[ReceiptTask]:
+    """All steps below a task, each after those that it needs."""
+    seen: set[str] = set()
+    ahead = [(root, False)]
+    while ahead:
+        task, known = ahead.pop()
+        if known:
+            if isinstance(task, ReceiptTask):
+                yield task
+        elif task.task_id not in seen:
+            seen.add(task.task_id)
+            ahead.append((task, True))
+            ahead.extend((needed, False) for needed in flatten(task.requires()))
+
+
+class Pending:
+    """What is not complete of some tasks and below them. Below what is complete nothing is looked at, as in luigi."""
+
+    def __init__(self) -> None:
+        self.found: list[Planned] = []  # each after those that it needs
+        self._can_run: dict[str, bool] = {}
+
+    def can_run(self, task: luigi.Task) -> bool:
+        """Whether the task is complete, or can be made from the logs that have arrived."""
+        if task.task_id not in self._can_run:
+            self._can_run[task.task_id] = task.complete() or self._ready(task)
+        return self._can_run[task.task_id]
+
+    def _ready(self, task: luigi.Task) -> bool:
+        if isinstance(task, RawLog):
+            self.found.append((task, _NO_LOGS))
+            return False
+        needed = [self.can_run(one) for one in flatten(task.requires())]
+        ready = all(needed)
+        self.found.append((task, _MISSING if ready else _WAITS))
+        return ready
+
+    @property
+    def steps(self) -> int:
+        """How many steps would run."""
+        return sum(why == _MISSING for _, why in self.found)
+
+
+def lines(planned: Iterable[Planned]) -> list[str]:
+    """`BigQueryLoad click 2026-03-04T05 … T07: 3 hours without a receipt`, a line for each step, reason and range."""
+    groups: dict[tuple[str, str], list[datetime | date]] = defaultdict(list)
+    for task, why in planned:
+        given = dict(task.param_kwargs)
+        at = given.pop("hour", None) or given.pop("date")
+        groups[" ".join([task.task_family, "/".join(map(str, given.values()))]), why].append(at)
+    return [
+        f"{name} {_span(first, last)}: {_count(first, last)} {why}"
+        for (name, why), times in groups.items()
+        for first, last in _ranges(times)
+    ]
+
+
+def tell(told: Iterable[str]) -> None:
+    """On standard output, where a person or a pipe reads answers; what happens meanwhile goes to standard error."""
+    sys.stdout.write("\n".join(told) + "\n")
+    sys.stdout.flush()
+
+
+def _ranges(times: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The first and the last of each run without a gap, of hours or of days."""
+    found: list[tuple[Any, Any]] = []
+    for at in sorted(times):
+        if found and at - _unit(at) == found[-1][1]:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def _unit(at: datetime | date) -> timedelta:
+    return timedelta(hours=1) if isinstance(at, datetime) else timedelta(days=1)
+
+
+def _span(first: Any, last: Any) -> str:
+    form = "%Y-%m-%dT%H" if isinstance(first, datetime) else "%Y-%m-%d"
+    if first == last:
+        return f"{first:{form}}"
+    if isinstance(first, datetime) and first.date() == last.date():
+        return f"{first:{form}} … T{last:%H}"
+    return f"{first:{form}} … {last:{form}}"
+
+
+def _count(first: Any, last: Any) -> str:
+    number = (last - first) // _unit(first) + 1
+    return f"{number:,} {'hour' if isinstance(first, datetime) else 'day'}{'s' if number > 1 else ''}"
