@@ -10,7 +10,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -135,7 +135,7 @@ class S3Bucket:
 
     def _write(self, name: str, file: BinaryIO, size: int, condition: dict[str, str]) -> str:
         """Send it, again if S3 answers 409; the etag of what this call wrote, or ConflictError."""
-        from dsp_pipeline.storage.s3_requests import RefusedError
+        from dsp_pipeline.storage.s3_requests import RefusedError, UnansweredError
 
         mark = {_MARK: secrets.token_hex(16)}
         for round_ in range(1, _ROUNDS + 1):
@@ -151,6 +151,12 @@ class S3Bucket:
                     return etag
                 if not refused.again or round_ == _ROUNDS:
                     break
+            except UnansweredError:
+                with suppress(StorageError):  # what is told of the write says more than what is told of the look
+                    etag = self._etag_of(name, mark)
+                    if etag is not None:
+                        return etag
+                raise
             time.sleep(_FIRST_PAUSE * 2 ** (round_ - 1))
         place = f"s3://{self.bucket}/{name}"
         if "IfNoneMatch" in condition:

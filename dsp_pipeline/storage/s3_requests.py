@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from dsp_pipeline.errors import StorageError
 from dsp_pipeline.storage.s3_errors import code, explain, status, tries
 
 _PART = 8 << 20  # bytes; S3 takes at least 5 MiB and at most 10,000 parts
@@ -25,6 +26,10 @@ class RefusedError(Exception):
     def __init__(self, tries: int, again: bool) -> None:
         super().__init__()
         self.tries, self.again = tries, again
+
+
+class UnansweredError(StorageError):
+    """Whether S3 wrote is not known: every answer was lost, or was that something is broken."""
 
 
 class Requests:
@@ -47,7 +52,7 @@ class Requests:
             raise explain(error, method, self._bucket, name, version="VersionId" in words) from error
 
     def store(self, method: str, name: str, **words: Any) -> str:
-        """The request that makes the object; its etag, or RefusedError."""
+        """The request that makes the object; its etag, or RefusedError, or UnansweredError."""
         call = getattr(self._client, method)
         try:
             return str(call(Bucket=self._bucket, Key=name, **words)["ETag"]).strip('"')
@@ -56,7 +61,10 @@ class Requests:
                 gone = code(error) == "NoSuchUpload" or (code(error) == "NoSuchKey" and "IfMatch" in words)
                 if gone or status(error) in (409, 412):
                     raise RefusedError(tries(error), again=status(error) == 409) from error
-            raise explain(error, method, self._bucket, name) from error
+            problem = explain(error, method, self._bucket, name)
+            if isinstance(error, HTTPClientError) or (isinstance(error, ClientError) and status(error) >= 500):
+                raise UnansweredError(*problem.args) from error
+            raise problem from error
 
     def store_in_parts(
         self, name: str, size: int, read: Callable[[int, int], bytes], mark: dict[str, str], condition: dict[str, str]

@@ -36,6 +36,7 @@ class Download(io.RawIOBase):
         """`ask` is get_object with our errors; what it raises for an absent object, this raises."""
         self.name = name
         self._ask = ask
+        self._body: Any = None
         answer = ask()
         self._size: int = answer["ContentLength"]
         self._pin = {"IfMatch": answer["ETag"]}
@@ -126,11 +127,15 @@ class Download(io.RawIOBase):
         reach = f"bytes={self._place}-"
         try:
             try:
-                return self._ask(Range=reach, **self._pin)["Body"]
+                answer = self._ask(Range=reach, **self._pin)
             except (ConflictError, NotFoundError):
                 if self._version is None or "VersionId" in self._pin:
                     raise
                 self._pin["VersionId"] = self._version
-                return self._ask(Range=reach, **self._pin)["Body"]
+                answer = self._ask(Range=reach, **self._pin)
         except (ConflictError, NotFoundError) as error:
             raise StorageError(f"{self.name} was changed while it was read; run this again.") from error
+        if not answer.get("ContentRange", "").startswith(f"bytes {self._place}-"):
+            answer["Body"].close()
+            raise StorageError(f"{self.name} cannot be read: S3, or a proxy before it, gives no ranges of bytes.")
+        return answer["Body"]

@@ -53,6 +53,13 @@ class CutDownload:
 
 
 @dataclass(frozen=True)
+class StallDownload:
+    """The answer begins as it should, but after so many bytes of its body nothing more comes."""
+
+    after: int
+
+
+@dataclass(frozen=True)
 class LoseAnswer:
     """The target does what it is asked; the connection breaks before a byte of its answer comes through."""
 
@@ -64,7 +71,7 @@ class Damage:
     at: int
 
 
-Fault = Answer | Silence | Delay | CutUpload | CutDownload | LoseAnswer | Damage
+Fault = Answer | Silence | Delay | CutUpload | CutDownload | StallDownload | LoseAnswer | Damage
 
 
 @dataclass(frozen=True)
@@ -188,8 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         match fault:
             case Silence():
-                self.connection.recv(1)  # returns when the client has had enough
-                self.close_connection = True
+                self._wait_for_the_end()
                 return
             case Answer():
                 self._answer(fault.status, fault.headers, fault.body)
@@ -243,9 +249,11 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in answer.getheaders() if name.lower() not in _OF_THE_CONNECTION}
         if isinstance(fault, Damage):
             body = body[: fault.at] + bytes([body[fault.at] ^ 1]) + body[fault.at + 1 :]
-        if isinstance(fault, CutDownload):
+        if isinstance(fault, (CutDownload, StallDownload)):
             self._head(answer.status, headers, len(body))
             self.wfile.write(body[: fault.after])
+            if isinstance(fault, StallDownload):
+                self._wait_for_the_end()
             self._break()
         else:
             self._answer(answer.status, headers, body)
@@ -261,6 +269,11 @@ class _Handler(BaseHTTPRequestHandler):
         if "content-length" not in map(str.lower, headers) and status >= 200 and status not in (204, 304):
             self.send_header("Content-Length", str(length))
         self.end_headers()
+
+    def _wait_for_the_end(self) -> None:
+        """Until the client has had enough."""
+        self.connection.recv(1)
+        self.close_connection = True
 
     def _break(self) -> None:
         self.wfile.flush()
