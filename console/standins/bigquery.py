@@ -133,6 +133,8 @@ def _answers(address: str) -> bool:
 
 
 if __name__ == "__main__":
-    if not install():
-        print("skipped: no Python 3.13, the BigQuery stand-in is not installed")
-    sys.exit()
+    try:
+        if not install():
+            print("skipped: no Python 3.13, the BigQuery stand-in is not installed")
+    except subprocess.CalledProcessError:
+        sys.exit("error: the BigQuery stand-in could not be installed; what pip says is above.")

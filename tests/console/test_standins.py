@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 from google.api_core import exceptions as api
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
+from google.cloud import bigquery, storage
 from google.cloud.bigquery_storage import BigQueryReadClient
 from google.cloud.bigquery_storage_v1 import types as storage_types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
 from console.standins import processes
 from console.standins.bigquery import BigQueryServer, python_for_bigquery
+from console.standins.gcs import GcsServer
 from dsp_pipeline.processes import alive
 
 PROJECT = "demo-ads"
@@ -401,6 +402,42 @@ def test_error_fails_the_query_with_its_message(client: bigquery.Client) -> None
         answer(client, once.format("[1, 2, 2]"))
 
 
+DOCUMENTED = {
+    "FARM_FINGERPRINT(CONCAT('1', 'foo', 'true'))": -1541654101129638711,
+    "FARM_FINGERPRINT(CONCAT('2', 'apple', 'false'))": 2794438866806483259,
+    "FARM_FINGERPRINT(CAST(NULL AS STRING))": None,
+    "EXTRACT(DAYOFWEEK FROM DATE '2026-11-22')": 1,
+    "EXTRACT(MILLISECOND FROM TIMESTAMP '2026-11-22 05:34:56.7+00')": 700,
+    "TIMESTAMP_DIFF(TIMESTAMP '2026-11-22 05:00:00+00', TIMESTAMP '2026-11-22 04:30:00+00', HOUR)": 0,
+    "UNIX_SECONDS(TIMESTAMP '2026-11-22 05:34:56.7+00')": 1795325696,
+    "UNIX_MILLIS(TIMESTAMP '1969-12-31 23:59:59.9995+00')": -1,
+    "SUBSTR('abc', 0, 2)": "ab",
+    "TRIM('\\t apple\u00a0')": "apple",
+    "SAFE_CAST('1_000' AS INT64)": None,
+    "SAFE_CAST(' 12' AS INT64)": 12,
+    "SAFE_CAST('yes' AS BOOL)": None,
+    "POW(2, 10)": 1024.0,
+    "(SELECT COUNT(*) FROM (SELECT MOD(x, 2) AS x, COUNT(*) FROM UNNEST([1, 2, 3, 4]) AS x GROUP BY x))": 2,
+}
+
+
+def test_functions_give_what_google_documents(client: bigquery.Client) -> None:
+    """Those that are easily got wrong; tests/sql/golden.json has many more."""
+    names = [f"c{place}" for place in range(len(DOCUMENTED))]
+    sql = ", ".join(f"{expression} AS {name}" for expression, name in zip(DOCUMENTED, names, strict=True))
+    [found] = answer(client, f"SELECT {sql}")
+    assert dict(zip(DOCUMENTED, found, strict=True)) == DOCUMENTED
+
+
+@pytest.mark.parametrize(
+    "expression", ["EXP(1000)", "POW(0, -1)", "CAST('2.5' AS INT64)", "LEFT('apple', -1)", "1 / 0"]
+)
+def test_what_has_no_result_is_an_error(client: bigquery.Client, expression: str) -> None:
+    """Not an infinity, and not something near."""
+    with pytest.raises(api.BadRequest):
+        answer(client, f"SELECT {expression}")
+
+
 def test_rows_inserted_at_once_are_all_there_once(client: bigquery.Client) -> None:
     """Threads that insert together, some of them the same row, neither fail nor lose nor double one."""
     client.create_table(bigquery.Table(f"{PROJECT}.lake.receipts", [bigquery.SchemaField("n", "INT64")]))
@@ -517,6 +554,28 @@ def test_a_session_reads_what_was_there_when_it_was_made(
     load(client, rows_of(NOON, "new", "newer"), f"{table}$2026112112")
     assert read(reading, session) == ["old"]
     assert read(reading, open_session(reading, table)) == ["new", "newer"]
+
+
+# Cloud Storage
+
+
+def test_one_job_loads_several_files_of_cloud_storage(installed: None, tmp_path: Path) -> None:
+    """They make one partition together; a file that is not there fails the job and changes nothing."""
+    with GcsServer(tmp_path / "gcs") as gcs, BigQueryServer(tmp_path / "bigquery", gcs=gcs.url) as server:
+        options = {"api_endpoint": gcs.url}
+        bucket = storage.Client(PROJECT, AnonymousCredentials(), client_options=options).create_bucket("staging")
+        for each in "ab":
+            file = io.BytesIO()
+            pq.write_table(rows_of(NOON, each), file)
+            bucket.blob(f"at noon/{each}.parquet").upload_from_file(file, rewind=True, if_generation_match=0)
+        with connect(server) as client:
+            client.create_dataset("lake")
+            destination = f"{make_table(client, 'staged')}$2026112112"
+            files = [f"gs://staging/at noon/{each}.parquet" for each in "ab"]
+            client.load_table_from_uri(files, destination, job_config=parquet()).result()
+            with pytest.raises(api.NotFound, match=r"Not found: URI gs://staging/nothing\.parquet"):
+                client.load_table_from_uri("gs://staging/nothing.parquet", destination, job_config=parquet()).result()
+            assert ids(client, f"{PROJECT}.lake.staged") == ["a", "b"]
 
 
 # The process

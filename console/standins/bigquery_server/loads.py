@@ -3,13 +3,16 @@
 DuckDB tells neither that a column of the file may be null nor how a list is written in it; BigQuery minds both.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import duckdb
 from local_bigquery.catalog import names, tables
-from local_bigquery.errors import BigQueryError
+from local_bigquery.errors import BigQueryError, not_found
 from local_bigquery.jobs import load
 
+_MISSING = re.compile(r"'(gs://[^']+)'.*\b404\b")
 _reader = load._reader
 
 
@@ -26,7 +29,12 @@ def install() -> None:
 def reader(cur, files: str, config, fields) -> str:
     """What can stand after FROM to read the files, if they can be loaded at all."""
     if config.sourceFormat == "PARQUET":
-        _check(cur, files, config, bool(fields))
+        try:
+            _check(cur, files, config, bool(fields))
+        except duckdb.Error as error:
+            if missing := _MISSING.search(str(error)):
+                raise not_found("URI", missing[1]) from None
+            raise
     return _reader(cur, files, config, fields)
 
 
