@@ -22,8 +22,7 @@ class ReceiptIndex:
     """Which outputs of one kind are complete, and their receipts.
 
     `look` is one listing or query: the names of all that are complete, with their receipts where those come with it.
-    `read` gets one receipt where they do not. A "yes" is final, because receipts are not taken away; what this
-    process writes is known at once through `add`.
+    `read` gets one receipt where they do not. What this process writes is known at once through `add`.
     """
 
     def __init__(
@@ -55,9 +54,10 @@ class ReceiptIndex:
 
     def _look_again(self) -> None:
         now = time.monotonic()
-        for name, receipt in self._look().items():
-            if receipt is not None or name not in self._known:
-                self._known[name] = (now, receipt)
+        self._known = {
+            name: self._known.get(name, (now, None)) if receipt is None else (now, receipt)
+            for name, receipt in self._look().items()
+        }
         self._looked_at = time.monotonic()
 
 

@@ -16,7 +16,7 @@ from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from dsp_pipeline.warehouse.base import Table
 from tasks.days import DaysTask
 from tasks.feature_build import upstream
-from tasks.plan import Pending, lines, tell
+from tasks.plan import Pending, count, lines, tell
 from tasks.receipt_task import table_index
 from tasks.settings import platform
 
@@ -93,10 +93,13 @@ class Backfill(DaysTask, luigi.WrapperTask):
     def _told(self) -> list[str]:
         plan = self._plan
         if not plan.tasks:
-            return [f"Nothing to do: {len(self.days):,} days are complete."]
-        told = [*lines(plan.pending.found), f"{plan.pending.steps:,} steps for {plan.taken:,} days would run."]
+            return [f"Nothing to do: nothing is missing in {count(len(self.days), 'day')}."]
+        told = [
+            *lines(plan.pending.found),
+            f"{count(plan.pending.steps, 'step')} of {count(plan.taken, 'day')} would run.",
+        ]
         if plan.waiting:
-            told.append(f"{plan.waiting:,} days wait for logs that have not arrived.")
+            told.append(f"{count(plan.waiting, 'day')} behind logs that have not arrived.")
         return [*told, _left(plan.left)] if plan.left else told
 
     def _holes(self) -> dict[date, list[tuple[str, str]]]:

@@ -91,6 +91,7 @@ def configure() -> None:
     """Called when the tasks are imported, which is before luigi reads its command line."""
     # Luigi warns of settings in [core] that its RPC client reads by itself.
     warnings.filterwarnings("ignore", message=".*'rpc_retry_")
+    warnings.filterwarnings("ignore", message='Parameter "param_name" with value "None"')  # of its own RangeDaily
     handler = logging.StreamHandler()
     handler.setFormatter(SentenceFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     for name in ("dsp", "luigi-interface", "luigi"):

@@ -70,7 +70,7 @@ def lines(planned: Iterable[Planned]) -> list[str]:
         at = given.pop("hour", None) or given.pop("date")
         groups[" ".join([task.task_family, "/".join(map(str, given.values()))]), why].append(at)
     return [
-        f"{name} {_span(first, last)}: {_count(first, last)} {why}"
+        f"{name} {_span(first, last)}: {_length(first, last)} {why}"
         for (name, why), times in groups.items()
         for first, last in _ranges(times)
     ]
@@ -80,6 +80,10 @@ def tell(told: Iterable[str]) -> None:
     """On standard output, where a person or a pipe reads answers; what happens meanwhile goes to standard error."""
     sys.stdout.write("\n".join(told) + "\n")
     sys.stdout.flush()
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _ranges(times: Iterable[Any]) -> list[tuple[Any, Any]]:
@@ -106,6 +110,6 @@ def _span(first: Any, last: Any) -> str:
     return f"{first:{form}} … {last:{form}}"
 
 
-def _count(first: Any, last: Any) -> str:
+def _length(first: Any, last: Any) -> str:
     number = (last - first) // _unit(first) + 1
-    return f"{number:,} {'hour' if isinstance(first, datetime) else 'day'}{'s' if number > 1 else ''}"
+    return count(number, "hour" if isinstance(first, datetime) else "day")

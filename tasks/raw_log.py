@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import luigi
+from luigi.task import MixinNaiveBulkComplete
 
 from targets.raw_log import RawListings, RawLogTarget
 from tasks.parameters import EventParameter, HourParameter
@@ -22,7 +23,7 @@ def listings() -> RawListings:
     return RawListings(platform().raw)
 
 
-class RawLog(luigi.ExternalTask):
+class RawLog(MixinNaiveBulkComplete, luigi.ExternalTask):
     """The raw files of one event and hour. They have arrived when a file matches the source's `arrival` or `path`."""
 
     event = EventParameter(positional=False, description="bid, win, impression, click or conversion")

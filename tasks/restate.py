@@ -16,7 +16,7 @@ from tasks.changes import changes, stale
 from tasks.days import DaysTask
 from tasks.export_model import ExportModel
 from tasks.feature_build import FeatureBuild
-from tasks.plan import Planned, lines, tell
+from tasks.plan import Planned, count, lines, tell
 from tasks.receipt_task import ReceiptTask, table_index
 from tasks.s3_log_ingest import S3LogIngest
 from tasks.settings import platform
@@ -111,7 +111,9 @@ class Restate(DaysTask):
         """A dry run is done by looking, so it is told where it was asked for, whoever works for luigid."""
         if self.dry_run:
             planned = plan(self.ingests())
-            told = [*lines(planned), f"{len(planned):,} steps would run."] if planned else ["Nothing to restate."]
+            told = (
+                [*lines(planned), f"{count(len(planned), 'step')} would run."] if planned else ["Nothing to restate."]
+            )
             tell(told)
             return True
         return not [step for step in standing_on(self.ingests()) if stale(step)]

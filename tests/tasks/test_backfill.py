@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import shutil
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.folder import FIRST, OUTCOMES, PACKAGE, PROJECT, Folder, ended, only, ran
+from tests.e2e.folder import OUTCOMES, PACKAGE, Folder, ended, only, ran
 from tests.e2e.scheduler import luigid
+from tests.tasks.small import DAYS, arrive, counted, receipt, small_folder
 from tests.tasks.test_commands import assert_told
 
-COUNTING = str(PROJECT / "tests" / "tasks" / "counting.py")
 FEATURES = [path.stem for path in (PACKAGE / "features").glob("*.sql")]
 YEAR = ("--start", "2024-11-01", "--stop", "2025-10-31")
 
@@ -47,20 +42,6 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return folder
 
 
-def counted(folder: Folder, *words: str) -> dict[str, Any]:
-    """How the command ended, what it asked the store and the warehouse, and how many luigi tasks it made."""
-    done = folder.python(COUNTING, *words)
-    assert done.code == 0, done.text
-    found: dict[str, Any] = json.loads(done.text.splitlines()[-1])
-    assert found["status"] == "SUCCESS", done.text
-    return found
-
-
-def receipt(folder: Folder, table: str, partition: str) -> Path:
-    (found,) = (folder.lake / "warehouse" / "receipts").glob(f"{table}_*/{partition}.json")
-    return found
-
-
 def test_a_complete_year_is_found_so_by_one_query_a_table(year: Folder) -> None:
     """17,520 hours and 1,825 days of tables, no call of the store, and hardly a task of luigi."""
     found = counted(year, "Backfill", *YEAR)
@@ -73,15 +54,14 @@ def test_a_complete_year_is_found_so_by_one_query_a_table(year: Folder) -> None:
 def test_a_hole_in_a_year_is_found(year: Folder, tmp_path: Path) -> None:
     """Three hours and a day without a receipt: a line for each step and range, the total, and nothing runs."""
     holes = [("click", f"2025-03-04T{hour:02}") for hour in (5, 6, 7)] + [("user_daily", "2025-05-06")]
-    for place in holes:
-        receipt(year, *place).rename(tmp_path / place[1])
+    paths = [receipt(year, *place) for place in holes]
+    for path in paths:
+        path.rename(tmp_path / path.name)
     before = year.files()
     done = year.luigi("Backfill", *YEAR, "--dry-run")
     assert year.files() == before
-    for place in holes:
-        (tmp_path / place[1]).rename(
-            next((year.lake / "warehouse" / "receipts").glob(f"{place[0]}_*")) / f"{place[1]}.json"
-        )
+    for path in paths:
+        (tmp_path / path.name).rename(path)
     told = [line for line in done.text.splitlines() if line.startswith(("S3", "Raw", "Big", "Feat"))]
     assert done.code == 0, done.text
     assert told == [
@@ -90,7 +70,7 @@ def test_a_hole_in_a_year_is_found(year: Folder, tmp_path: Path) -> None:
         "BigQueryLoad click 2025-03-04T05 … T07: 3 hours behind logs that have not arrived",
         "FeatureBuild user_daily 2025-05-06: 1 day without a receipt",
     ]
-    assert "1 steps for 1 days would run.\n1 days wait for logs that have not arrived." in done.text
+    assert "1 step of 1 day would run.\n1 day behind logs that have not arrived." in done.text
 
 
 @pytest.mark.parametrize(
@@ -111,39 +91,10 @@ def test_luigis_own_ranges_are_answered_by_one_query(
     assert found["calls"] == calls
 
 
-CLICKS_DAILY = """\
--- One row per impression: its clicks of @date and of the day before.
--- reads: click [-1, 0]
--- key: impression_id
-SELECT
-  impression_id,
-  COUNT(*) AS clicks
-FROM click
-GROUP BY impression_id
-"""
-DAYS = [str(FIRST + timedelta(days=number)) for number in range(4)]
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Folder:
-    """A team with clicks alone, one table of them, and no experiment."""
-    folder = Folder(tmp_path / "work", package="package")
-    package = folder.package()
-    only(package, "click")
-    for name in ("features", "models", "experiments"):
-        shutil.rmtree(package / name)
-        (package / name).mkdir()
-    (package / "features" / "clicks_daily.sql").write_text(CLICKS_DAILY)
-    return folder
-
-
-def arrive(folder: Folder, *days: str, hours: range = range(24)) -> None:
-    """Hours without traffic of these days."""
-    for day in days:
-        place = folder.raw / "click" / day
-        place.mkdir(parents=True, exist_ok=True)
-        for hour in hours:
-            (place / f"{hour:02}-0.jsonl.gz").write_bytes(gzip.compress(b"", mtime=0))
+    """Clicks alone, one table of them, no logs yet."""
+    return small_folder(tmp_path / "work")
 
 
 def backfill(start: str, stop: str, *more: str) -> tuple[str, ...]:
@@ -162,12 +113,12 @@ def test_a_range_is_filled_once_and_then_only_its_holes(small: Folder) -> None:
 
     receipt(small, "click", f"{DAYS[0]}T05").unlink()
     receipt(small, "clicks_daily", DAYS[1]).unlink()
-    (small.raw / "click" / DAYS[0] / "07-1.jsonl.gz").write_bytes(gzip.compress(b"", mtime=0))
+    arrive(small, DAYS[0], number=1, hours=range(7, 8))
     dry = small.luigi(*backfill(*DAYS[:2]), "--dry-run")
     assert (dry.code, ran(dry.text)) == (0, {})
     assert f"BigQueryLoad click {DAYS[0]}T05: 1 hour without a receipt\n" in dry.text
     assert f"FeatureBuild clicks_daily {DAYS[1]}: 1 day without a receipt\n" in dry.text
-    assert "2 steps for 2 days would run." in dry.text
+    assert "2 steps of 2 days would run." in dry.text
     filled = small.luigi(*backfill(*DAYS[:2]))
     assert filled.code == 0, filled.text
     assert set(ran(filled.text)) == {
@@ -175,7 +126,7 @@ def test_a_range_is_filled_once_and_then_only_its_holes(small: Folder) -> None:
         f"FeatureBuild(table=clicks_daily, date={DAYS[1]})",
     }
     nothing = small.luigi(*backfill(*DAYS[:2]), "--dry-run")
-    assert (nothing.code, "Nothing to do: 2 days are complete." in nothing.text) == (0, True)
+    assert (nothing.code, "Nothing to do: nothing is missing in 2 days." in nothing.text) == (0, True)
 
 
 def test_a_limit_takes_the_oldest_days_and_says_what_is_left(small: Folder) -> None:
@@ -212,16 +163,28 @@ def test_a_table_brings_what_it_needs_from_outside_the_range(small: Folder) -> N
     assert len(ran(done.text)) == 2 * 24 * 2 + 1
 
 
+def test_luigis_own_range_of_raw_logs_tells_what_has_not_arrived(small: Folder) -> None:
+    """RangeHourly of RawLog makes nothing; its exit code says whether all is there."""
+    arrive(small, DAYS[0])
+    words = ("RangeHourly", "--of", "RawLog", "--of-params", '{"event": "click"}', "--hours-back", "100000")
+    assert small.luigi(*words, "--start", f"{DAYS[0]}T00", "--stop", f"{DAYS[1]}T00").code == 0
+    done = small.luigi(*words, "--start", f"{DAYS[0]}T00", "--stop", f"{DAYS[1]}T02")
+    assert_told(done, 20, f"2 hours of click logs have not arrived ({DAYS[1]}T00 … {DAYS[1]}T01)")
+
+
 def test_two_workers_share_a_backfill(small: Folder) -> None:
-    """Under one luigid the same command twice: both end well, and each step is made once."""
+    """Under one luigid the same command twice: both end well, and each step is made once. A later one fills a hole."""
     arrive(small, *DAYS[:2])
     with luigid(small) as address:
         first, second = (small.start(*backfill(*DAYS[:2]), scheduler=address) for _ in range(2))
         done = [ended(first), ended(second)]
+        receipt(small, "clicks_daily", DAYS[0]).unlink()
+        later = small.luigi(*backfill(*DAYS[:2]), scheduler=address)
     assert [(one.code, one.errors) for one in done] == [(0, []), (0, [])], done
     counts = ran(done[0].text) + ran(done[1].text)
     assert set(counts.values()) == {1}
     assert len(counts) == 2 * 24 * 2 + 2
+    assert (later.code, list(ran(later.text))) == (0, [f"FeatureBuild(table=clicks_daily, date={DAYS[0]})"])
 
 
 @pytest.mark.parametrize(
