@@ -46,15 +46,29 @@ class Platform:
     """
 
     def __init__(self, settings: Settings, package: Path = PACKAGE) -> None:
-        if settings.mode != "local":
-            raise SettingsError(f"[dsp] mode is {settings.mode!r}; it is: local.")
         self.settings = settings
         self.package = package
-        self.raw: ObjectStore = LocalFolder(settings.raw)
-        self.store: ObjectStore = LocalFolder(settings.lake)
-        self.warehouse: Warehouse = DuckDBWarehouse(
-            settings.lake / "warehouse", memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
-        )
+        self.raw: ObjectStore
+        self.store: ObjectStore
+        self.warehouse: Warehouse
+        limits = {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
+        self._work_places = [settings.scratch]
+        if settings.mode == "local":
+            lake = Path(settings.lake)
+            self.raw, self.store = LocalFolder(Path(settings.raw)), LocalFolder(lake)
+            self.warehouse = DuckDBWarehouse(lake / "warehouse", **limits)
+            self._work_places += [lake / ".aside", lake / "warehouse" / ".aside"]
+        elif settings.mode == "cloud":
+            from dsp_pipeline.storage.s3 import S3Bucket
+            from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
+
+            if settings.bigquery is None:
+                raise SettingsError("[bigquery] project is not set; mode cloud needs it.")
+            self.raw = S3Bucket(*_place("raw", settings.raw))
+            self.store = S3Bucket(*_place("lake", settings.lake))
+            self.warehouse = BigQueryWarehouse(settings.bigquery, scratch=settings.scratch, **limits)
+        else:
+            raise SettingsError(f"[dsp] mode is {settings.mode!r}; it is local or cloud.")
         self.outputs = Outputs(self.store)
         self.registry = BundleRegistry(self.store)
         self.catalog = Catalog(package / "features")
@@ -63,8 +77,9 @@ class Platform:
 
     def __str__(self) -> str:
         s = self.settings
+        tables = f"project={s.bigquery.project} dataset={s.bigquery.dataset} " if s.bigquery else ""
         return (
-            f"mode={s.mode} environment={s.environment} lake={s.lake} raw={s.raw} source={s.source} "
+            f"mode={s.mode} environment={s.environment} lake={s.lake} raw={s.raw} {tables}source={s.source} "
             f"first_date={s.first_date} revision={s.revision[:12] or 'unknown'}"
         )
 
@@ -167,20 +182,28 @@ class Platform:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for one task's work, removed afterwards; what processes that were killed left is removed first."""
-        root = self.settings.lake / ".scratch"
+        root = self.settings.scratch
         try:
             root.mkdir(parents=True, exist_ok=True)
-            for place in (root, self.settings.lake / ".aside", self.settings.lake / "warehouse" / ".aside"):
+            for place in self._work_places:
                 _remove_abandoned(place)
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         except OSError as error:
             raise SettingsError(
-                f"{root} cannot be written: {error.strerror}; give [dsp] lake a folder that you may write."
+                f"{root} cannot be written: {error.strerror}; give [dsp] scratch a folder that you may write."
             ) from error
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(setting: str, value: str) -> tuple[str, str]:
+    """Bucket and prefix of `s3://bucket/prefix`."""
+    bucket, _, prefix = value.removeprefix("s3://").partition("/")
+    if not value.startswith("s3://") or not bucket:
+        raise SettingsError(f"[dsp] {setting} is {value!r}; in mode cloud it is s3://bucket or s3://bucket/prefix.")
+    return bucket, prefix
 
 
 def _remove_abandoned(root: Path) -> None:

@@ -13,6 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
+import catalog
 import dialect
 import extensions
 import jobs
@@ -32,7 +33,7 @@ def main(folder: Path, gcs: str | None) -> None:
     extensions.from_packages(folder / "extensions")
     settings.data_dir = folder / "data"
     settings.storage_emulator_host = gcs
-    for correction in (partitions, loads, jobs, snapshots, dialect):
+    for correction in (catalog, partitions, loads, jobs, snapshots, dialect):
         correction.install()
     database.connection()  # opens the tables now, not while the first client waits
     listening = socket.create_server((HOST, 0))

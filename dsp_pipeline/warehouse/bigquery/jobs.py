@@ -11,14 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.warehouse.bigquery.clients import Clients
 from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explained, link
-
-if TYPE_CHECKING:
-    from google.cloud.bigquery.job import LoadJob, QueryJob
 
 # BigQuery fails a job now and then for reasons of its own; more often than this is an outage.
 _TRIES = 4
@@ -27,10 +24,11 @@ _PAUSES = (0.05, 5.0)  # seconds between two looks at a running job: the first, 
 
 @dataclass(frozen=True)
 class Ran:
-    """A job that is done. `ours` says whether it did what was asked for here, whoever started it."""
+    """A job that is done: started here (`mine`), or by another who asked for the same content (`ours` is either)."""
 
-    job: LoadJob | QueryJob
+    job: Any
     number: int
+    mine: bool
     ours: bool
 
 
@@ -57,7 +55,7 @@ class Jobs:
             self._wait(job, what, stop=is_mine)
             problem = job.error_result
             if problem is None:
-                yield Ran(job, number, is_mine or job.labels.get("content") == content)
+                yield Ran(job, number, is_mine, is_mine or job.labels.get("content") == content)
             elif is_mine:
                 failed += 1
                 if problem.get("reason") not in TRANSIENT or failed == _TRIES:

@@ -82,8 +82,8 @@ class ReceiptLog:
                 return None
             time.sleep(0.2)
 
-    def add(self, name: str, table: str, partition: str, generation: int, number: int, receipt: Receipt | None) -> None:
-        """Add a row, once: if another process has added this one, that is as good. `name` begins the job's id."""
+    def add(self, name: str, table: str, partition: str, generation: int, number: int, receipt: Receipt | None) -> bool:
+        """Add a row, once; False if another process was first. `name` begins the job's id."""
         from google.cloud import bigquery
 
         given = [
@@ -106,7 +106,8 @@ class ReceiptLog:
             return client.query(sql, job_config=config, job_id=job_id, retry=retry, job_retry=None)
 
         what = f"the receipt of {table}/{partition} cannot be written"
-        next(self._jobs.once(f"{name}-receipt", f"{generation}-{number}", what, start))
+        ran = next(self._jobs.once(f"{name}-receipt-{number}", "", what, start))
+        return ran.mine and ran.job.num_dml_affected_rows == 1
 
     @cached_property
     def _made(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsp_pipeline.errors import WarehouseError, first_line
 from dsp_pipeline.warehouse.base import Slice, Table
@@ -76,13 +76,16 @@ class Reading:
                     return lambda: self._streams(session, what)
         return self._pages(table, partition, needed, what)
 
-    def _streams(self, session: object, what: str) -> Iterator[pa.RecordBatch]:
+    def _streams(self, session: Any, what: str) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         client = self._clients.reading
         assert client is not None
+        schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
         with self._jobs.told(what):
-            for stream in session.streams:  # type: ignore[attr-defined]
-                for page in client.read_rows(stream.name).rows(session).pages:
-                    yield page.to_arrow()
+            for stream in session.streams:
+                for message in client.read_rows(stream.name):
+                    yield pa.ipc.read_record_batch(message.arrow_record_batch.serialized_record_batch, schema)
 
     def _pages(self, table: Table, partition: str, needed: Sequence[str], what: str) -> Batches:
         """The answer of a query stays as it is, whatever becomes of the table."""

@@ -27,7 +27,6 @@ from dsp_pipeline.settings import BigQuerySettings
 from dsp_pipeline.sql.query import Query
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.bigquery.clients import Clients
-from dsp_pipeline.warehouse.bigquery.errors import JobError
 from dsp_pipeline.warehouse.bigquery.jobs import Jobs
 from dsp_pipeline.warehouse.bigquery.log import Entry, ReceiptLog
 from dsp_pipeline.warehouse.bigquery.reading import Reading
@@ -91,8 +90,9 @@ class BigQueryWarehouse:
             config = bigquery.LoadJobConfig(
                 source_format="PARQUET", write_disposition="WRITE_TRUNCATE", create_disposition="CREATE_NEVER"
             )
-            config.parquet_options = bigquery.ParquetOptions()
-            config.parquet_options.enable_list_inference = True
+            lists = bigquery.ParquetOptions()
+            lists.enable_list_inference = True
+            config.parquet_options = lists
             self._tables.made(table)
             place = self._tables.place(table, partition)
             addresses: list[str] = []
@@ -138,7 +138,7 @@ class BigQueryWarehouse:
         inner = self._inner(table, inputs)
         sql = _checked(table, inner)
         given = [bigquery.ScalarQueryParameter("date", "DATE", day)]
-        estimated = self._dry(sql, given, what)
+        estimated = self._dry(f"SELECT @date AS {DATE_COLUMN}, built.* FROM ({inner}) AS built", given, what)
         self._tables.made(table, estimated.schema)
         place = self._tables.place(table, partition)
         content = _digest(sql, partition, *(f"{one.name} {one.digest}" for one in draft.inputs))
@@ -167,8 +167,8 @@ class BigQueryWarehouse:
 
         try:
             return self._written(table, partition, entry, content, what, start, finish, replace)
-        except JobError as error:
-            if _ONE_KEY not in error.told:
+        except WarehouseError as error:
+            if _ONE_KEY not in str(error):
                 raise
             keys = ", ".join(f"built.`{column}`" for column in table.key)
             twice = (
@@ -210,7 +210,9 @@ class BigQueryWarehouse:
             name = self._name(table, partition, generation)
             for ran in self._jobs.once(name, content, what, start):
                 if ran.ours:
-                    self._log.add(name, table.address, partition, generation, ran.number, finish(ran.job))
+                    receipt = finish(ran.job)
+                    if self._log.add(name, table.address, partition, generation, ran.number, receipt):
+                        return receipt
                     counts = self._log.entry(table.address, partition).receipt
                     if counts is None:
                         raise WarehouseError(f"{what}: it was dropped at the same moment; run this again.")
