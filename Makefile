@@ -5,7 +5,7 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd ui stop test check format lock lock-bigquery clean
+.PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ run: .venv/ready ## simulate a few days of logs, run the whole graph under a lui
 run-obd: .venv/ready ## the same on 60,000 real impressions (Open Bandit Dataset, downloaded from PyPI)
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m console open-bandit
+
+run-cloud-local: .venv/ready .cache/bigquery/ready ## the same on an S3 and a BigQuery that run on this machine
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m console cloud-local
 
 ui: .venv/ready ## open luigid's page again
 	@$(BIN)/python -m console ui

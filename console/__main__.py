@@ -6,7 +6,7 @@ import argparse
 import sys
 import webbrowser
 
-from console import assistant, demo, luigid
+from console import assistant, cloud_local, demo, luigid
 from dsp_pipeline.errors import DspError
 
 
@@ -15,11 +15,12 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="simulate a few days of logs and run the graph on them")
     commands.add_parser("open-bandit", help="run the graph on the Open Bandit Dataset")
+    commands.add_parser("cloud-local", help="the same on an S3 and a BigQuery that run on this machine")
     commands.add_parser("ui", help="start luigid if it does not run, and open its page")
     commands.add_parser("stop", help="end luigid")
     helper = commands.add_parser("assist", help="work for a luigid that another worker has filled, until ended")
     helper.add_argument("address", help="of luigid, as http://127.0.0.1:8082")
-    helper.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings of [dsp]")
+    helper.add_argument("settings", nargs="*", metavar="SECTION.NAME=VALUE", help="settings of luigi.cfg")
     given = parser.parse_args(argv)
     command = given.command
     try:
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> int:
             return demo.run_simulated()
         if command == "open-bandit":
             return demo.run_open_bandit()
+        if command == "cloud-local":
+            return cloud_local.run_cloud_local()
         if command == "ui":
             address = luigid.start()
             print(f"luigid is at {address}")

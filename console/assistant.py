@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import luigi
 from luigi.rpc import RemoteScheduler
 from luigi.worker import Worker
 
+from console.workers import configure
+
 
 def assist(address: str, settings: Mapping[str, str]) -> None:
-    """Work for the luigid at `address`, with these settings of [dsp] in the place of luigi.cfg's."""
-    config = luigi.configuration.get_config()
-    for name, value in settings.items():
-        config.set("dsp", name, value)
+    """Work for the luigid at `address`, with these settings in the place of luigi.cfg's."""
+    configure(settings)
     import tasks  # noqa: F401  # sets logging up
 
     with Worker(scheduler=RemoteScheduler(address), assistant=True) as worker:

@@ -1,4 +1,4 @@
-"""`make run` and `make run-obd`: raw logs, then the whole graph under a real luigid, then where things are."""
+"""`make run` and its like: raw logs, then the whole graph under a real luigid, then where things are."""
 
 from __future__ import annotations
 
@@ -22,15 +22,10 @@ SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 
 def run_simulated() -> int:
-    console = _console()
+    console = new_console()
     raw = Path("raw/simulator")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        bar = progress.add_task("simulated hours", total=SIMULATED.days * 24)
-        simulate(SIMULATED, raw, lambda done, total: progress.update(bar, completed=done, total=total))
-        progress.update(bar, completed=SIMULATED.days * 24)
-    console.print(f"Raw logs are in {raw}/.")
-    _run(console, SIMULATED_DAY, {})
+    simulated(SIMULATED, raw, console)
+    _tell_again(console, run(console, SIMULATED_DAY, {}))
     ratio = truth.predicted_to_true(platform(), "click_rate", SIMULATED_DAY, raw / "truth")
     if ratio is not None:
         console.print(
@@ -40,52 +35,60 @@ def run_simulated() -> int:
 
 
 def run_open_bandit() -> int:
-    console = _console()
+    console = new_console()
     raw = Path("raw/open_bandit")
     open_bandit.fetch(raw, console)
     console.print(f"Raw logs are in {raw}/.")
-    _run(
-        console,
-        OPEN_BANDIT_DAY,
-        {
-            "raw": str(raw),
-            "lake": "lake-open-bandit",
-            "source": "open_bandit",
-            "first_date": "2019-11-24",
-        },
-    )
+    settings = {
+        "dsp.raw": str(raw),
+        "dsp.lake": "lake-open-bandit",
+        "dsp.source": "open_bandit",
+        "dsp.first_date": "2019-11-24",
+    }
+    _tell_again(console, run(console, OPEN_BANDIT_DAY, settings))
     return 0
 
 
-def _console() -> Console:
+def simulated(simulation: Simulation, raw: Path, console: Console) -> None:
+    """Write the logs, and show how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        bar = progress.add_task("simulated hours", total=simulation.days * 24)
+        simulate(simulation, raw, lambda done, total: progress.update(bar, completed=done, total=total))
+        progress.update(bar, completed=simulation.days * 24)
+    console.print(f"Raw logs are in {raw}/.")
+
+
+def new_console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=120)  # a file has no width of its own
 
 
-def _run(console: Console, day: date, settings: Mapping[str, str]) -> None:
-    """Run DailyPipeline of the day, with these settings of [dsp] in the place of luigi.cfg's, and tell what it made."""
+def run(console: Console, day: date, settings: Mapping[str, str]) -> str:
+    """Run DailyPipeline of the day, with these settings in the place of luigi.cfg's, and tell what it made.
+
+    Returns the command that does the same by hand.
+    """
     address = luigid.start()
     console.print(f"luigid is at {address} (make ui opens it, make stop ends it).")
     words = ["DailyPipeline", "--date", day.isoformat()]
-    task = _task(day, settings)
+    workers.configure(settings)
+    task = DailyPipeline(date=day)  # the same task in this process, to ask it for its receipts
     ran = workers.run(words, settings, complete=task.complete, address=address, assistants=ASSISTANTS, console=console)
     _report(console, task, ran)
     command = " ".join(["luigi --module tasks", *words, *workers.options(settings)])
-    console.print(f"Again, by hand: {command} --scheduler-url {address}", soft_wrap=True)
+    return f"{command} --scheduler-url {address}"
 
 
-def _task(day: date, settings: Mapping[str, str]) -> luigi.Task:
-    """The same task in this process, to ask it for its receipts."""
-    config = luigi.configuration.get_config()
-    for name, value in settings.items():
-        config.set("dsp", name, value)
-    return DailyPipeline(date=day)
+def _tell_again(console: Console, command: str) -> None:
+    console.print(f"Again, by hand: {command}", soft_wrap=True)
 
 
 def _report(console: Console, task: luigi.Task, ran: workers.Ran) -> None:
     found = report.graph(task)
     report.show(found, ran, console)
-    lake = os.path.relpath(platform().settings.lake)
+    lake = platform().settings.lake
+    lake = lake if "://" in lake else os.path.relpath(lake)
     for step, receipt in found["ExportModel"]:
         served = ", which is what bidders load" if step.serves() else ""
         console.print(

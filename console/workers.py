@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import luigi.configuration
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -33,8 +34,17 @@ class Ran:
 
 
 def options(settings: Mapping[str, str]) -> list[str]:
-    """Settings of [dsp] as options of luigi's command."""
-    return [word for name, value in settings.items() for word in (f"--dsp-{name.replace('_', '-')}", value)]
+    """Settings, by names such as `dsp.lake`, as options of luigi's command."""
+    return [
+        word for name, value in settings.items() for word in (f"--{name.replace('.', '-').replace('_', '-')}", value)
+    ]
+
+
+def configure(settings: Mapping[str, str]) -> None:
+    """The same settings for luigi in this process, in the place of luigi.cfg's."""
+    config = luigi.configuration.get_config()
+    for name, value in settings.items():
+        config.set(*name.split("."), value)
 
 
 def run(
@@ -61,8 +71,8 @@ def run(
         return processes[-1]
 
     try:
-        luigi = str(Path(sys.executable).with_name("luigi"))
-        planner = start([luigi, "--module", "tasks", *task, *options(settings), "--scheduler-url", address])
+        command = str(Path(sys.executable).with_name("luigi"))
+        planner = start([command, "--module", "tasks", *task, *options(settings), "--scheduler-url", address])
         for _ in _progress(planner, address, console):
             # Luigid may remember tasks of an earlier run as done whose outputs are gone. Once the planner works, it
             # has told luigid of every task, and nobody can be handed one whose inputs are still to be made.
