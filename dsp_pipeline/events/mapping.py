@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from dsp_pipeline.errors import SourceError
 from dsp_pipeline.events.lines import SEPARATOR
-from dsp_pipeline.events.schema import FLOAT, FLOATS, INTEGER, TEXT, TEXTS, TIME
+from dsp_pipeline.events.schema import FLOAT, FLOATS, INTEGER, TEXT, TEXTS, TIME, WEIGHTS_OF, Column
 from dsp_pipeline.events.source import EventLayout, Rule, Source
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -53,12 +53,7 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     else:
         other_hours = f"NOT malformed AND coalesce({outside}, FALSE)"
     made = {rule.column.name: f"t{place}" for place, rule in enumerate(rules)}
-    values = {column: made.get(column.name, f"NULL::{_TYPES[column.type]}") for column in event.columns}
-    columns = ", ".join(
-        # BigQuery keeps an absent list as an empty one, so both warehouses get it so.
-        f"{f'coalesce({value}, [])' if column.type in (TEXTS, FLOATS) else value} AS {column.name}"
-        for column, value in values.items()
-    )
+    columns = ", ".join(f"{_value(column, made)} AS {column.name}" for column in event.columns)
     belongs = " AND ".join(reader.belongs(origin, value) for origin, value in layout.where.items()) or "TRUE"
     paths = "".join(f', "path.{name}"' for name in layout.path.names)
     # Each raw field is taken out of `r` once and has a name from there on: to plan an expression over a struct costs
@@ -82,6 +77,25 @@ _TYPES = {
     TEXTS: "VARCHAR[]",
     FLOATS: "DOUBLE[]",
 }
+
+
+def _value(column: Column, made: Mapping[str, str]) -> str:
+    """What the row gets of the typed values in `made`; see `events/schema.py` for the rule of lists.
+
+    BigQuery keeps an absent list as an empty one and refuses a list with an absent item, so neither comes out.
+    """
+    typed = made.get(column.name, f"NULL::{_TYPES[column.type]}")
+    if column.type == TEXTS:
+        there = f"list_filter({typed}, lambda x: x IS NOT NULL)"
+        return f"coalesce(CASE WHEN len({typed}) = list_count({typed}) THEN {typed} ELSE {there} END, [])"
+    if column.type != FLOATS:
+        return typed
+    of = WEIGHTS_OF.get(column.name)
+    if of not in made:
+        return f"CASE WHEN len({typed}) = list_count({typed}) THEN {typed} ELSE [] END"
+    names = made[of]
+    kept = f"list_filter({typed}, lambda x, place: {names}[place] IS NOT NULL)"
+    return f"CASE WHEN len({typed}) = len({names}) AND len({kept}) = list_count({kept}) THEN {kept} ELSE [] END"
 
 
 class _Json:

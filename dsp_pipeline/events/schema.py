@@ -6,6 +6,10 @@ Time is UTC with microseconds. Identifiers are strings, whatever they look like.
 
 A bid request that we answered with no bid is a `bid` whose `bid_price_micros` is null.
 A column is nullable unless it is the event's key, its time, or named in `required`; an absent list is an empty one.
+
+No list holds an absent item, since BigQuery keeps none. Of texts the absent ones are left out. Of numbers the place
+counts: a list with an absent one is left empty. A segment without a name is left out together with its weight, so
+`segment_weights` has as many entries as `segments`, or none when a weight is not known.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from types import MappingProxyType
 # The words that sources, SQL and both warehouses understand; see `Column.type`.
 TEXT, INTEGER, FLOAT, TIME, TEXTS, FLOATS = "text", "integer", "float", "time", "texts", "floats"
 LISTS = frozenset({TEXTS, FLOATS})
+# Lists that go in pairs: the numbers belong to the texts at the same places.
+WEIGHTS_OF: Mapping[str, str] = MappingProxyType({"segment_weights": "segments"})
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Event:
 
 _INVENTORY = (
     Column("user_id", TEXT, "the exchange's or our own cookie or device id, hashed"),
-    Column("segments", TEXTS, "audience segments or tags of the user or the page"),
-    Column("segment_weights", FLOATS, "the weight of each entry of `segments`, when the log gives weights"),
+    Column("segments", TEXTS, "audience segments or tags of the user or the page, none absent"),
+    Column("segment_weights", FLOATS, "the weight of each entry of `segments`, or empty when the log does not give all of them"),
     Column("exchange", TEXT, "who offered the impression"),
     Column("placement_id", TEXT, "the slot on the page or in the app"),
     Column("placement_width", INTEGER, "pixels"),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from dsp_pipeline.errors import PartitionError, WarehouseError, first_line
-from dsp_pipeline.events.schema import Event
+from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.warehouse.base import Table
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ BATCH_ROWS = 65_536
 def fitted(table: Table, partition: str, files: Sequence[BinaryIO], rows: int | None) -> Iterator[pa.Table]:
     """The files' rows with just the event's columns and types, batch after batch.
 
-    WarehouseError if a file does not fit the event or if there are not `rows` rows in all (None: any number will
-    do); PartitionError if a row's time lies outside the hour.
+    WarehouseError if a file does not fit the event, if a list holds a null (BigQuery keeps none), or if there are not
+    `rows` rows in all (None: any number will do); PartitionError if a row's time lies outside the hour.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -36,6 +36,7 @@ def fitted(table: Table, partition: str, files: Sequence[BinaryIO], rows: int | 
             for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
                 fit = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
                 _refuse_rows_outside(fit, table, first)
+                _refuse_nulls_in_lists(fit, table, partition)
                 found += fit.num_rows
                 yield fit
     except (KeyError, ValueError, pa.ArrowException) as error:
@@ -55,6 +56,15 @@ def doubled(table: Table, partition: str, key: Sequence[object], count: int) -> 
 
 def _unfit(table: Table, partition: str, why: str) -> WarehouseError:
     return WarehouseError(f"{table.address}/{partition} cannot be loaded: {why}; ingest the hour again.")
+
+
+def _refuse_nulls_in_lists(rows: pa.Table, table: Table, partition: str) -> None:
+    import pyarrow.compute as pc
+
+    assert isinstance(table.definition, Event)
+    for column in table.definition.columns:
+        if column.type in LISTS and pc.list_flatten(rows.column(column.name)).null_count:
+            raise _unfit(table, partition, f"a list of {column.name!r} holds a null, which BigQuery cannot keep")
 
 
 def _refuse_rows_outside(rows: pa.Table, table: Table, first: datetime) -> None:

@@ -114,11 +114,11 @@ def test_tabs_have_no_quotes(tmp_path: Path) -> None:
 
 
 def test_columns_of_a_name_make_a_list(tmp_path: Path) -> None:
-    """`*` takes them in the order of the file; absent ones stay as null, for places matter."""
-    lines = f"id,ts,user,position,w_2,w_1\na,{TS},u,1,0.5,\nb,{TS},u,1,x,1\n"
+    """`*` takes them in the order of the file; of texts the absent ones are left out, of numbers then all."""
+    lines = f"id,ts,user,position,w_2,w_1\na,{TS},u,1,0.5,2\nb,{TS},u,1,x,1\nc,{TS},u,1,0.5,\n"
     result = decode(tmp_path, lines, affinities="w_*", segments="w_*")
-    assert result.column("affinities") == [[0.5, None]]
-    assert result.column("segments") == [["0.5", None]]
+    assert result.column("affinities") == [[0.5, 2.0], []]
+    assert result.column("segments") == [["0.5", "2"], ["0.5"]]
     assert result.rejected == {"wrong_type:affinities": 1}
     assert decode(tmp_path, f"{HEADER}\na,{TS},u,1\n", affinities="w_*").column("affinities") == [[]]
 
