@@ -22,6 +22,7 @@ from tasks.s3_log_ingest import S3LogIngest
 from tasks.settings import platform
 
 log = logging.getLogger("dsp")
+_POINTER = "without its pointer"  # a bundle whose run was killed between its receipt and the pointer
 
 
 def standing_on(ingests: Iterable[S3LogIngest]) -> list[ReceiptTask]:
@@ -95,6 +96,8 @@ def plan(ingests: Iterable[S3LogIngest]) -> list[Planned]:
             planned[step.task_id] = (step, "made from other inputs than are there now")
         elif found is None and any(needed.task_id in planned for needed in flatten(step.requires())):
             planned[step.task_id] = (step, "standing on what is made anew")
+        elif not step.complete():
+            planned[step.task_id] = (step, _POINTER)
     return list(planned.values())
 
 
@@ -111,15 +114,16 @@ class Restate(DaysTask):
         """A dry run is done by looking, so it is told where it was asked for, whoever works for luigid."""
         if self.dry_run:
             planned = plan(self.ingests())
-            told = (
-                [*lines(planned), f"{count(len(planned), 'step')} would run."] if planned else ["Nothing to restate."]
-            )
-            tell(told)
+            total = f"{count(len(planned), 'step')} would run." if planned else "Nothing to restate."
+            tell([*lines(planned), total])
             return True
-        return not [step for step in standing_on(self.ingests()) if stale(step)]
+        return not [step for step in standing_on(self.ingests()) if stale(step) or not step.complete()]
 
     def run(self) -> None:
         for step in standing_on(self.ingests()):
             if stale(step):
                 log.info("%s was made from other inputs than are there now", step)
                 step.run(replace=True)
+            elif not step.complete():
+                log.info("%s is %s", step, _POINTER)
+                step.run()

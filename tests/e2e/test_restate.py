@@ -122,14 +122,30 @@ def test_one_command_makes_anew_all_that_stands_on_a_late_hour_and_nothing_else(
     assert_whole(folder)
 
 
+def test_a_run_that_was_killed_before_the_pointer_moved_is_ended_too(folder: Folder) -> None:
+    """The receipt names the new bundle and bidders still load the old one: Restate moves the pointer and no more."""
+    pointer = folder.lake / "serving" / "local" / "click_rate.json"
+    after, receipts = pointer.read_text(), folder.receipts()
+    old = next(one["details"]["bundle"] for one in receipts.values() if "bundle" in one["details"])
+    pointer.write_text(json.dumps(json.loads(after) | {"address": old}))
+    dry = folder.luigi("Restate", "--date", LATE, "--dry-run")
+    assert (
+        "ExportModel click_rate_baseline/control 2026-11-21: 1 day without its pointer\n1 step would run." in dry.text
+    )
+    assert folder.luigi("Restate", "--date", LATE).code == 0
+    assert json.loads(pointer.read_text())["address"] == json.loads(after)["address"]
+    assert folder.receipts() == receipts
+
+
 def test_a_restated_day_is_found_so_with_one_look_at_each_table(folder: Folder) -> None:
     """Each receipt of the store is read once at most, and each day's logs are listed once."""
     found = counted(folder, "Restate", "--date", LATE)
     steps = 2 * 24 + (len(MODELS) + 1) * 2  # its hours, models and bundles; its clicks are labels of the day before
     calls = found["calls"]
     assert calls["warehouse.receipts"] == len({table for table, _ in ANEW}) + 1  # and that of clicks
-    assert (calls["raw.list"], calls["store.get"]) == (2, steps)
-    assert calls["store.list"] == 4  # two events, models, bundles
+    bundles = len(MODELS) + 1  # each asks for the pointer
+    assert (calls["raw.list"], calls["store.get"]) == (2, steps + bundles)
+    assert calls["store.list"] == 4 + bundles  # two events, models, bundles
     again = folder.luigi("Restate", "--date", LATE)
     assert (again.code, ran(again.text)) == (0, {})
 
