@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from dsp_pipeline.errors import SourceError
 from dsp_pipeline.events.lines import SEPARATOR
-from dsp_pipeline.events.schema import FLOAT, FLOATS, INTEGER, TEXT, TEXTS, TIME, WEIGHTS_OF, Column
+from dsp_pipeline.events.schema import FLOATS, TEXT, TEXTS
 from dsp_pipeline.events.source import EventLayout, Rule, Source
+from dsp_pipeline.events.values import row_value, sql_text, typed_value
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _IN_FORMAT = re.compile(r"\{([^{}]+)\}")
@@ -30,12 +31,12 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     reader = _Json(source, layout) if header is None else _Columns(source, layout, header)
     event, rules = layout.event, layout.rules
     raw = ", ".join(f"{reader.raw(rule)} AS r{place}" for place, rule in enumerate(rules))
-    typed = ", ".join(f"{_typed(rule, f'r{place}')} AS t{place}" for place, rule in enumerate(rules))
+    typed = ", ".join(f"{typed_value(rule, f'r{place}')} AS t{place}" for place, rule in enumerate(rules))
     verdicts = ["WHEN malformed THEN 'malformed'"]
     for place, rule in enumerate(rules):
         wrong = f"r{place} IS NOT NULL AND t{place} IS NULL" if rule.column.type != TEXT or rule.match else "FALSE"
         is_text = rule.column.type == TEXT or rule.split is not None
-        no_text = [reader.is_no_text(origin) for origin in rule.origins] if is_text else []
+        no_text = [reader.is_nosql_text(origin) for origin in rule.origins] if is_text else []
         wrong = " OR ".join(test for test in (wrong, *no_text) if test != "FALSE")
         if wrong:
             verdicts.append(f"WHEN {wrong} THEN 'wrong_type:{rule.column.name}'")
@@ -53,7 +54,7 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     else:
         other_hours = f"NOT malformed AND coalesce({outside}, FALSE)"
     made = {rule.column.name: f"t{place}" for place, rule in enumerate(rules)}
-    columns = ", ".join(f"{_value(column, made)} AS {column.name}" for column in event.columns)
+    columns = ", ".join(f"{row_value(column, made)} AS {column.name}" for column in event.columns)
     belongs = " AND ".join(reader.belongs(origin, value) for origin, value in layout.where.items()) or "TRUE"
     paths = "".join(f', "path.{name}"' for name in layout.path.names)
     # Each raw field is taken out of `r` once and has a name from there on: to plan an expression over a struct costs
@@ -67,35 +68,6 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
         typed AS (SELECT *, {typed} FROM raw)
         SELECT file, number, line, CASE {" ".join(verdicts)} END AS reason, {columns}
         FROM typed WHERE NOT ({other_hours})"""
-
-
-_TYPES = {
-    TEXT: "VARCHAR",
-    INTEGER: "BIGINT",
-    FLOAT: "DOUBLE",
-    TIME: "TIMESTAMPTZ",
-    TEXTS: "VARCHAR[]",
-    FLOATS: "DOUBLE[]",
-}
-
-
-def _value(column: Column, made: Mapping[str, str]) -> str:
-    """What the row gets of the typed values in `made`; see `events/schema.py` for the rule of lists.
-
-    BigQuery keeps an absent list as an empty one and refuses a list with an absent item, so neither comes out.
-    """
-    typed = made.get(column.name, f"NULL::{_TYPES[column.type]}")
-    if column.type == TEXTS:
-        there = f"list_filter({typed}, lambda x: x IS NOT NULL)"
-        return f"coalesce(CASE WHEN len({typed}) = list_count({typed}) THEN {typed} ELSE {there} END, [])"
-    if column.type != FLOATS:
-        return typed
-    of = WEIGHTS_OF.get(column.name)
-    if of not in made:
-        return f"CASE WHEN len({typed}) = list_count({typed}) THEN {typed} ELSE [] END"
-    names = made[of]
-    kept = f"list_filter({typed}, lambda x, place: {names}[place] IS NOT NULL)"
-    return f"CASE WHEN len({typed}) = len({names}) AND len({kept}) = list_count({kept}) THEN {kept} ELSE [] END"
 
 
 class _Json:
@@ -114,13 +86,13 @@ class _Json:
             self._plan(origin, "VARCHAR")
 
     def apart(self) -> str:
-        return f"json_transform(CASE WHEN json_valid(record) THEN record END, {_text(json.dumps(self._structure))})"
+        return f"json_transform(CASE WHEN json_valid(record) THEN record END, {sql_text(json.dumps(self._structure))})"
 
     def malformed(self) -> str:
         return "r IS NULL OR left(ltrim(record), 1) <> '{'"  # valid JSON that begins so is an object
 
     def belongs(self, origin: str, value: str) -> str:
-        return f"(malformed OR {self._value(origin)} = {_text(value)})"
+        return f"(malformed OR {self._value(origin)} = {sql_text(value)})"
 
     def raw(self, rule: Rule) -> str:
         if (
@@ -141,7 +113,7 @@ class _Json:
             else value
         )
 
-    def is_no_text(self, origin: str) -> str:
+    def is_nosql_text(self, origin: str) -> str:
         """An object or list where text is wanted arrives as its JSON text; see `kinds`."""
         if origin.startswith("path."):
             return "FALSE"
@@ -155,7 +127,7 @@ class _Json:
             return "NULL::VARCHAR[]"
         names = ", ".join(self.fields[origin][1] for origin in self._texts)
         begins = f"concat_ws(chr(31), '', {names})"
-        paths = ", ".join(_text(_json_path(origin)) for origin in self._texts)
+        paths = ", ".join(sql_text(_json_path(origin)) for origin in self._texts)
         return (
             f"CASE WHEN contains({begins}, chr(31) || '{{') OR contains({begins}, chr(31) || '[') "
             f"THEN json_type(record, [{paths}]) END"
@@ -195,7 +167,7 @@ class _Columns:
         self._source, self._header = source, list(header)
         self.fields: dict[str, tuple[str, str]] = {}
 
-    def is_no_text(self, _: str) -> str:
+    def is_nosql_text(self, _: str) -> str:
         return "FALSE"
 
     def kinds(self) -> str:
@@ -214,7 +186,7 @@ class _Columns:
         return f"len(r) <> {len(self._header)}"
 
     def belongs(self, origin: str, value: str) -> str:
-        return f"(malformed OR {self._value(origin)} = {_text(value)})"
+        return f"(malformed OR {self._value(origin)} = {sql_text(value)})"
 
     def raw(self, rule: Rule) -> str:
         if rule.origin and rule.origin.endswith("*"):
@@ -232,13 +204,13 @@ class _Columns:
 
 
 def _absent(value: str, nulls: Sequence[str]) -> str:
-    return f"{value} IN ({', '.join(_text(word) for word in nulls)})" if nulls else "FALSE"
+    return f"{value} IN ({', '.join(sql_text(word) for word in nulls)})" if nulls else "FALSE"
 
 
 def _raw(rule: Rule, value: Any) -> str:
     """The raw text of a rule that makes one value."""
     if rule.value is not None:
-        return f"CASE WHEN NOT malformed THEN {_text(rule.value)} END"
+        return f"CASE WHEN NOT malformed THEN {sql_text(rule.value)} END"
 
     def take(origin: str) -> str:
         return f'"{origin}"' if origin.startswith("path.") else str(value(origin))
@@ -246,61 +218,11 @@ def _raw(rule: Rule, value: Any) -> str:
     if rule.template is not None:
         parts, end = [], 0
         for found in _IN_FORMAT.finditer(rule.template):
-            parts += [_text(rule.template[end : found.start()]), take(found[1])]
+            parts += [sql_text(rule.template[end : found.start()]), take(found[1])]
             end = found.end()
-        return " || ".join([*parts, _text(rule.template[end:])])
+        return " || ".join([*parts, sql_text(rule.template[end:])])
     assert rule.origin is not None
     return take(rule.origin)
-
-
-def _typed(rule: Rule, raw: str) -> str:
-    """The typed value of a raw text, null where it does not have the type."""
-    if rule.match is not None:
-        raw = f"nullif(regexp_extract({raw}, {_text(rule.match)}, 1), '')"
-    kind = rule.column.type
-    if kind == TEXT:
-        return raw
-    if kind == TIME:
-        return _time(str(rule.time), raw)
-    if kind == INTEGER:
-        if rule.times is not None:
-            return f"TRY_CAST(round(TRY(TRY_CAST({raw} AS DECIMAL(38, 9)) * {rule.times:f})) AS BIGINT)"
-        exact = f"TRY_CAST({raw} AS DECIMAL(38, 18))"
-        whole = f"CASE WHEN {exact} = trunc({exact}) THEN TRY_CAST({exact} AS BIGINT) END"
-        # A cast to BIGINT rounds; only these signs can make a fraction.
-        fraction = f"contains({raw}, '.') OR contains({raw}, 'e') OR contains({raw}, 'E')"
-        return f"CASE WHEN {fraction} THEN {whole} ELSE TRY_CAST({raw} AS BIGINT) END"
-    if kind == FLOAT:
-        number = f"TRY_CAST({raw} AS DOUBLE)" + (f" * {rule.times:f}" if rule.times is not None else "")
-        return f"CASE WHEN isfinite({number}) THEN {number} END"
-    texts = raw
-    if rule.split is not None:
-        texts = f"string_split({raw}, {_text(rule.split)})"
-    elif rule.origin and not rule.origin.endswith("*"):
-        is_list = f"TRY(json_type({raw})) = 'ARRAY'"
-        items = f"CASE WHEN {is_list} THEN json_extract({raw}, '$[*]') END"
-        texts = f"json_extract_string({raw}, '$[*]')"
-        if rule.each is not None:
-            single = "json_extract_string(x, '$')" if rule.each == 0 else "NULL"
-            texts = (
-                f"list_transform({items}, lambda x: CASE WHEN json_type(x) = 'ARRAY' "
-                f"THEN json_extract_string(x, '$[{rule.each}]') ELSE {single} END)"
-            )
-        texts = f"CASE WHEN {is_list} THEN {texts} END"
-    if kind == TEXTS:
-        return texts
-    # An absent item stays, for lists go in pairs; one that is no number spoils the list.
-    wrong = "x <> '' AND NOT coalesce(isfinite(TRY_CAST(x AS DOUBLE)), FALSE)"
-    return f"CASE WHEN len(list_filter({texts}, lambda x: {wrong})) = 0 THEN TRY_CAST({texts} AS DOUBLE[]) END"
-
-
-def _time(written: str, raw: str) -> str:
-    if written == "iso":
-        return f"TRY_CAST({raw} AS TIMESTAMPTZ)"  # without a zone of its own it is in the connection's, the source's
-    if written in ("epoch_s", "epoch_ms", "epoch_us"):
-        micros = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}[written]
-        return f"TRY(make_timestamptz(TRY_CAST(TRY_CAST({raw} AS DECIMAL(38, 9)) * {micros} AS BIGINT)))"
-    return f"TRY_CAST(try_strptime({raw}, {_text(written)}) AS TIMESTAMPTZ)"
 
 
 def _json_path(origin: str) -> str:
@@ -309,7 +231,3 @@ def _json_path(origin: str) -> str:
 
 def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -50,8 +50,8 @@ class Event:
 
 _INVENTORY = (
     Column("user_id", TEXT, "the exchange's or our own cookie or device id, hashed"),
-    Column("segments", TEXTS, "audience segments or tags of the user or the page, none absent"),
-    Column("segment_weights", FLOATS, "the weight of each entry of `segments`, or empty when the log does not give all of them"),
+    Column("segments", TEXTS, "audience segments or tags of the user or the page"),
+    Column("segment_weights", FLOATS, "the weight of each entry of `segments`, none if the log lacks one"),
     Column("exchange", TEXT, "who offered the impression"),
     Column("placement_id", TEXT, "the slot on the page or in the app"),
     Column("placement_width", INTEGER, "pixels"),
