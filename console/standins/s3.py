@@ -1,8 +1,8 @@
 """An S3 of this machine: moto's server, in memory, without an account.
 
-moto runs as a process of its own, behind a gate that gives it what S3 has and moto has not: requests are decided one
-after the other, so of racing conditional writes one wins. It checks neither signatures nor policies, nor the If-Match of
-an upload in parts.
+moto runs as a process of its own. It checks a condition and then writes, which in its many threads is not one step; S3
+lets one of racing writers win, so a gate before it lets in one request at a time. moto checks neither signatures nor
+policies, nor the If-Match of an upload in parts.
 
     python -m console.standins.s3 <file>    serve, and write the port into the file
 """
