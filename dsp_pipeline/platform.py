@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.events.source import Source, load_source
 from dsp_pipeline.processes import alive
-from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.receipts import Draft, Input
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.settings import Settings
 from dsp_pipeline.sql.catalog import Catalog
@@ -152,29 +151,6 @@ class Platform:
                 key = stored.key
                 found.append((stored, RawFile(key, lambda key=key: self.raw.get(key), captures)))  # type: ignore[misc]
         return found
-
-    def lineage(self, inputs: Sequence[Input]) -> dict[str, Any]:
-        """Everything upstream of these: receipt by address, down to the raw files that ingests name as inputs."""
-        tables = {table.address: table for table in self._tables.values()}
-        held: dict[str, Mapping[str, Receipt]] = {}
-        found: dict[str, Any] = {}
-        ahead = list(inputs)
-        while ahead:
-            name = ahead.pop().name
-            stem, _, partition = name.rpartition("/")
-            if name in found:
-                continue
-            if stem in tables:
-                if stem not in held:
-                    held[stem] = self.warehouse.receipts(tables[stem])
-                upstream = held[stem][partition]
-            elif stem.startswith(("ingest/", "train/")):
-                upstream = self.outputs.receipts.read(name)
-            else:
-                continue  # a raw file: named with its tag in the receipt that read it
-            found[name] = json.loads(upstream.to_json())
-            ahead.extend(upstream.inputs)
-        return dict(sorted(found.items()))
 
     def draft(self, address: str, version: str, inputs: Sequence[Input]) -> Draft:
         return Draft(address, version, inputs, self.settings.revision)

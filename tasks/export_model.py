@@ -15,7 +15,7 @@ from dsp_pipeline.registry.manifest import Identity, Manifest
 from dsp_pipeline.registry.pointer import Pointer, pointer_to
 from dsp_pipeline.training.trial import Trial
 from tasks.parameters import DayParameter
-from tasks.receipt_task import StoreTask
+from tasks.receipt_task import StoreTask, lineage
 from tasks.train_model import TrainModel
 
 
@@ -93,7 +93,7 @@ class ExportModel(StoreTask):
                 model=model.read(),
                 features=trial.model.contract(trial.table.version),
                 metrics=json.load(report),
-                lineage=self.platform.lineage(draft.inputs),
+                lineage=lineage(draft.inputs),
                 golden=pq.read_table(golden),
             )
 

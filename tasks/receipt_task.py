@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from typing import Any
 
 import luigi
 from luigi.task import MixinNaiveBulkComplete
@@ -59,6 +62,29 @@ def receipts(slice_: Slice) -> list[Receipt]:
             )
         found.append(receipt)
     return found
+
+
+def lineage(inputs: Iterable[Input]) -> dict[str, Any]:
+    """Everything upstream of these: receipt by address, down to the raw files that ingests name as inputs."""
+    found: dict[str, Any] = {}
+    ahead = list(inputs)
+    while ahead:
+        address = ahead.pop().name
+        upstream = None if address in found else _receipt_at(address)
+        if upstream is not None:
+            found[address] = json.loads(upstream.to_json())
+            ahead.extend(upstream.inputs)
+    return dict(sorted(found.items()))
+
+
+def _receipt_at(address: str) -> Receipt | None:
+    """The receipt of an output of the store or the warehouse; None for a raw file, which is all there is of itself."""
+    stem, _, name = address.rpartition("/")
+    if address.startswith("raw/"):
+        return None
+    if stem.startswith(("ingest/", "train/")):
+        return ReceiptTarget(store_index(f"{stem}/"), address).receipt()
+    return ReceiptTarget(table_index(stem.rpartition("_")[0]), address, name).receipt()
 
 
 class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
