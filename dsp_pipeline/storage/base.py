@@ -15,7 +15,7 @@ _PART = re.compile(r"[A-Za-z0-9_@=+,:~-][A-Za-z0-9_.@=+,:~ -]*")
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as a listing shows it. `etag` changes whenever the object is written; `modified` is epoch seconds."""
+    """An object as a listing shows it. `etag` changes whenever its bytes do; `modified` is epoch seconds."""
 
     key: str
     size: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +41,7 @@ class Outputs:
         If another writer was first, its receipt comes back and these files are taken away again.
         """
         attempt = f"outputs/{draft.address}/{secrets.token_hex(4)}"
-        kept = []
+        kept: list[File] = []
         try:
             for name, path in files.items():
                 with path.open("rb") as stream:
@@ -49,14 +49,20 @@ class Outputs:
                 kept.append(File(f"{attempt}/{name}", path.stat().st_size, digest))
                 self._store.put(kept[-1].key, path)
             receipt = draft.finish(rows, kept, rejected=rejected, duplicates=duplicates, details=details)
-            self.receipts.write(receipt, replace=replace)
-        except BaseException as error:
-            for file in kept:
-                self._store.delete(file.key)
-            if isinstance(error, ConflictError):
-                return self.receipts.read(draft.address)
+        except BaseException:
+            self._take_back(kept)
             raise
+        try:
+            # A receipt whose answer never came may be there all the same: its files stay, whatever else goes wrong.
+            self.receipts.write(receipt, replace=replace)
+        except ConflictError:
+            self._take_back(kept)
+            return self.receipts.read(draft.address)
         return receipt
+
+    def _take_back(self, files: Iterable[File]) -> None:
+        for file in files:
+            self._store.delete(file.key)
 
     def open(self, receipt: Receipt, name: str) -> BinaryIO:
         """A stream over one file of the output. NotFoundError if it has no file of this name."""

@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parents[2]
 PACKAGE = Path(dsp_pipeline.__file__).parent
 FIRST = date(2026, 11, 17)
 DAY = "2026-11-18"  # the held-out day of a simulation of three days
-PATIENCE = 240.0  # seconds after which a command that has not ended is wrong
+PATIENCE = 480.0  # seconds after which a command that has not ended is wrong
 OUTCOMES = ("impression", "click")
 
 
