@@ -6,12 +6,16 @@ import atexit
 import json
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from console.standins.bigquery import BigQueryServer, python_for_bigquery
 from console.standins.s3 import S3Server
@@ -22,6 +26,8 @@ from dsp_pipeline.storage.s3 import S3Bucket, s3_client
 from dsp_pipeline.warehouse.base import Warehouse
 from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
 from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
+
+_making = threading.RLock()  # a cache makes a thing twice for two threads that ask at once
 
 
 def duckdb_warehouse(root: Path) -> DuckDBWarehouse:
@@ -72,11 +78,7 @@ def bigquery_server() -> BigQueryServer:
 
 
 @cache
-def new_dataset(root: Path) -> BigQuerySettings:
-    """A dataset of its own for each folder."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import bigquery
-
+def _new_dataset(root: Path) -> BigQuerySettings:
     server = bigquery_server()
     settings = BigQuerySettings(
         project="acme-ads",
@@ -87,17 +89,32 @@ def new_dataset(root: Path) -> BigQuerySettings:
         endpoint=server.rest,
         storage_endpoint=server.storage,
     )
-    options = {"api_endpoint": server.rest}
-    client = bigquery.Client(settings.project, AnonymousCredentials(), client_options=options)
     dataset = bigquery.Dataset(f"{settings.project}.{settings.dataset}")
     dataset.location = settings.location
-    client.create_dataset(dataset)
-    client.close()
+    bigquery_client(settings).create_dataset(dataset)
     return settings
 
 
-def bigquery_warehouse(root: Path) -> BigQueryWarehouse:
-    return BigQueryWarehouse(new_dataset(root), scratch=root / "scratch", memory_limit_mb=300, threads=2, patience=10.0)
+def new_dataset(root: Path) -> BigQuerySettings:
+    """A dataset of its own for each folder, whichever thread asks first."""
+    with _making:
+        return _new_dataset(root)
+
+
+def bigquery_client(settings: BigQuerySettings) -> bigquery.Client:
+    """Google's own, to look at what the warehouse did without asking it."""
+    return _bigquery_client(settings.project, settings.endpoint)
+
+
+@cache
+def _bigquery_client(project: str, endpoint: str) -> bigquery.Client:
+    return bigquery.Client(project, AnonymousCredentials(), client_options={"api_endpoint": endpoint})
+
+
+def bigquery_warehouse(root: Path, patience: float = 120.0, **changes: Any) -> BigQueryWarehouse:
+    """In the folder's dataset; `changes` are to its settings."""
+    settings = replace(new_dataset(root), **changes)
+    return BigQueryWarehouse(settings, scratch=root / "scratch", memory_limit_mb=300, threads=2, patience=patience)
 
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {

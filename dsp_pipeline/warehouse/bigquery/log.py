@@ -19,8 +19,9 @@ from dsp_pipeline.warehouse.bigquery.jobs import Jobs
 
 _TABLE = "receipts"
 _COUNTS = "QUALIFY ROW_NUMBER() OVER (PARTITION BY table_id, partition_id ORDER BY generation DESC, number DESC) = 1"
-# For how many seconds the receipt of a job that another writer started is waited for, before its writer counts as dead.
-_PATIENCE = 10.0
+# For which share of our patience the receipt of a job that another writer started is waited for (10 seconds, mostly),
+# before its writer counts as dead.
+_WAITING = 1 / 12
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ReceiptLog:
 
     def wait(self, table: str, partition: str, after: int) -> Entry | None:
         """The entry of a later generation, which another writer is about to add; None if it does not come."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self._clients.patience * _WAITING
         while True:
             entry = self.entry(table, partition)
             if entry.generation > after:
