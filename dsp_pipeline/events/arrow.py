@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from dsp_pipeline.events.schema import Event
 
-_ARROW_TYPES = {
+ARROW_TYPES = {
     "text": pa.string(),
     "integer": pa.int64(),
     "float": pa.float64(),
@@ -21,7 +21,7 @@ def arrow_schema(event: Event) -> pa.Schema:
     needed = {event.key, event.time} | event.required
     return pa.schema(
         [
-            pa.field(column.name, _ARROW_TYPES[column.type], nullable=column.name not in needed)
+            pa.field(column.name, ARROW_TYPES[column.type], nullable=column.name not in needed)
             for column in event.columns
         ]
     )

@@ -89,7 +89,8 @@ class Warehouse(Protocol):
         """The rows, partition after partition in the given order, as they are now. Memory is flat.
 
         Rows of a query's table come in the order of its key, those of an event in one that does not change. A
-        partition that is replaced while the rows are read is still read as it was when the reading began.
+        partition that is replaced while the rows are read is still read as it was when the reading began. The schema is
+        the same on every day; each column may be null.
         NotFoundError if a partition is not complete.
         """
 

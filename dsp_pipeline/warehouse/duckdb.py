@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dsp_pipeline.errors import ConflictError, StorageError, WarehouseError, first_line
-from dsp_pipeline.events.arrow import arrow_schema
+from dsp_pipeline.events.arrow import ARROW_TYPES, arrow_schema
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.storage.local import LocalFolder
@@ -116,11 +116,10 @@ class DuckDBWarehouse:
         for path in self._paths(slice_):
             try:
                 with pq.ParquetFile(path) as file:
-                    absent = _absent(slice_.table, set(file.schema_arrow.names)).keys() & set(columns)
-                    for batch in file.iter_batches(
-                        BATCH_ROWS, columns=[name for name in columns if name not in absent]
-                    ):
-                        yield _widened(batch, slice_.table, columns) if absent else batch.select(list(columns))
+                    absent = _absent(slice_.table, set(file.schema_arrow.names))
+                    present = [name for name in columns if name not in absent]
+                    for batch in file.iter_batches(BATCH_ROWS, columns=present):
+                        yield _with_columns(batch, columns, absent)
             except (pa.ArrowException, KeyError, OSError) as error:
                 raise WarehouseError(f"{slice_.table.name} cannot be read: {first_line(error)}") from error
 
@@ -218,21 +217,19 @@ def _absent(table: Table, *files: set[str]) -> dict[str, str]:
     return {one.name: one.type for one in table.definition.columns if any(one.name not in names for names in files)}
 
 
-def _widened(batch: pa.RecordBatch, table: Table, columns: Sequence[str]) -> pa.RecordBatch:
-    """The batch with empty columns where it lacks some."""
+def _with_columns(batch: pa.RecordBatch, columns: Sequence[str], absent: Mapping[str, str]) -> pa.RecordBatch:
+    """Just these columns, empty ones for those that the file lacks.
+
+    All may be null: DuckDB writes whether a column does hold nulls, and a schema must not depend on the day's rows.
+    """
     import pyarrow as pa
 
-    assert isinstance(table.definition, Event)
-    schema = arrow_schema(table.definition)
-    empty = {
-        name: pa.array([[]] * batch.num_rows, schema.field(name).type)
-        if table.definition.column(name).type in LISTS
-        else pa.nulls(batch.num_rows, schema.field(name).type)
-        for name in set(columns) - set(batch.schema.names)
-    }
-    return pa.record_batch(
-        [empty[name] if name in empty else batch.column(name) for name in columns], names=list(columns)
-    )
+    def empty(type_: str) -> pa.Array:
+        arrow = ARROW_TYPES[type_]
+        return pa.array([[]] * batch.num_rows, arrow) if type_ in LISTS else pa.nulls(batch.num_rows, arrow)
+
+    arrays = [empty(absent[name]) if name in absent else batch.column(name) for name in columns]
+    return pa.record_batch(arrays, names=list(columns))
 
 
 def _quoted(path: Path) -> str:
