@@ -29,9 +29,16 @@ class RawLog(MixinNaiveBulkComplete, luigi.ExternalTask):
     event = EventParameter(positional=False, description="bid, win, impression, click or conversion")
     hour = HourParameter(description="the hour in UTC, as 2026-11-21T05")
 
+    absent = False  # until it was looked at and found missing
+
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         refuse_before_first(self.hour.date())
+
+    def complete(self) -> bool:
+        there = bool(super().complete())
+        self.absent = not there
+        return there
 
     def output(self) -> RawLogTarget:
         layout = platform().source.layout(self.event)
@@ -43,6 +50,8 @@ _missing: dict[str, list[RawLog]] = defaultdict(list)
 
 @RawLog.event_handler(luigi.Event.DEPENDENCY_MISSING)
 def _note_missing(task: RawLog, *_: object) -> None:
+    if not task.absent:
+        return  # luigi says the same when it could not be looked at all, which has its own sentence
     if not _missing:
         atexit.register(_tell_missing)
     _missing[task.event].append(task)
