@@ -123,8 +123,12 @@ def types_of(table: Table) -> dict[str, str]:
         sql = to_duckdb(nothing_of(table))
         with _connection().cursor() as connection:
             answer = connection.sql(sql, params={"date": date(2000, 1, 1)} if "$date" in sql else None)
-            kinds = [_OF_DUCKDB[str(kind)] for kind in answer.types]
-            _TYPES_OF[table.definition] = dict(zip(answer.columns, kinds, strict=True))
+            found = dict(zip(answer.columns, map(str, answer.types), strict=True))
+        for name, kind in found.items():
+            if kind not in _OF_DUCKDB:
+                problem = f"the column {name} is {kind}, which a case cannot write; add the type to tests/sql/case.py."
+                raise CaseError(table.definition.path, None, problem)
+        _TYPES_OF[table.definition] = {name: _OF_DUCKDB[kind] for name, kind in found.items()}
     return _TYPES_OF[table.definition]
 
 

@@ -26,8 +26,11 @@ def answer(case: Case, warehouse: Warehouse) -> list[Row]:
     """What the case's query answers in this warehouse, over just the given rows."""
     definition, partition = case.table.definition, case.day.isoformat()
     assert isinstance(definition, Query)
+    # No query may say SELECT *: columns that it does not name cannot matter.
+    used = {name.name.lower() for name in definition.tree.find_all(exp.Identifier)}
     given = ",\n".join(
-        f"{name} AS ({_rows(table, case.given.get(name, []))})" for name, table in sorted(case.table.reads.items())
+        f"{name} AS ({_rows(table, used, case.given.get(name, []))})"
+        for name, table in sorted(case.table.reads.items())
     )
     own = definition.text.rstrip().removesuffix(";")
     text = f"WITH {given}\nSELECT {', '.join(definition.columns)} FROM (\n{own}\n)"
@@ -40,9 +43,9 @@ def answer(case: Case, warehouse: Warehouse) -> list[Row]:
     return read(warehouse, table, [partition], definition.columns)
 
 
-def _rows(table: Table, rows: Sequence[Row]) -> str:
+def _rows(table: Table, used: set[str], rows: Sequence[Row]) -> str:
     """A query that answers these rows. Its first part answers none, and has the types."""
-    types = types_of(table)
+    types = {name: kind for name, kind in types_of(table).items() if name.lower() in used} or types_of(table)
     typed = ", ".join(f"CAST(NULL AS {_BIGQUERY[kind]}) AS {name}" for name, kind in types.items())
     selects = [f"SELECT {', '.join(_literal(kind, row[name]) for name, kind in types.items())}" for row in rows]
     return "\nUNION ALL ".join([f"SELECT {typed} FROM (SELECT 1) WHERE FALSE", *selects])
