@@ -148,6 +148,11 @@ class Jobs:
         return min(float(2**tries) / 2, self._clients.patience / 8)
 
 
+def birth(table: Any) -> str:
+    """When a table was made, for ids of jobs: one that was removed and made again is another table."""
+    return f"{table.created:%Y%m%d%H%M%S%f}"
+
+
 def _until_found(retry: Any) -> Any:
     """After a conflict BigQuery may not show the other's job at once."""
     from google.api_core import exceptions as api

@@ -15,7 +15,7 @@ from typing import Any
 from dsp_pipeline.errors import WarehouseError
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.bigquery.clients import Clients
-from dsp_pipeline.warehouse.bigquery.jobs import Jobs
+from dsp_pipeline.warehouse.bigquery.jobs import Jobs, birth
 
 _TABLE = "receipts"
 _COUNTS = "QUALIFY ROW_NUMBER() OVER (PARTITION BY table_id, partition_id ORDER BY generation DESC, number DESC) = 1"
@@ -95,9 +95,9 @@ class ReceiptLog:
             bigquery.ScalarQueryParameter("receipt", "STRING", receipt.to_json().decode() if receipt else None),
         ]
         sql = (
-            f"INSERT INTO `{self._made}` (table_id, partition_id, generation, number, written_at, receipt) "
+            f"INSERT INTO `{self.place}` (table_id, partition_id, generation, number, written_at, receipt) "
             "SELECT @table_id, @partition_id, @generation, @number, CURRENT_TIMESTAMP(), @receipt FROM (SELECT 1) "
-            f"WHERE NOT EXISTS (SELECT 1 FROM `{self._made}` WHERE table_id = @table_id "
+            f"WHERE NOT EXISTS (SELECT 1 FROM `{self.place}` WHERE table_id = @table_id "
             "AND partition_id = @partition_id AND generation = @generation AND number = @number)"
         )
 
@@ -111,8 +111,8 @@ class ReceiptLog:
         return ran.mine and ran.job.num_dml_affected_rows == 1
 
     @cached_property
-    def _made(self) -> str:
-        """The table's name, once it is there."""
+    def born(self) -> str:
+        """When the table was made, which this does if it is not there."""
         from google.cloud import bigquery
 
         table = bigquery.Table(
@@ -130,8 +130,8 @@ class ReceiptLog:
         table.description = "Which partitions are complete, and what made them. Rows are only added."
         table.labels = dict(self._clients.settings.labels)
         with self._jobs.told(f"{self.place} cannot be made"):
-            self._clients.bigquery.create_table(table, exists_ok=True, retry=self._clients.retry)
-        return self.place
+            made = self._clients.bigquery.create_table(table, exists_ok=True, retry=self._clients.retry)
+        return birth(made)
 
     def _ask(self, sql: str, *parameters: Any) -> list[Any]:
         from google.api_core import exceptions as api

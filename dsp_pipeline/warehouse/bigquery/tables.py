@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.bigquery.clients import Clients
-from dsp_pipeline.warehouse.bigquery.jobs import Jobs
+from dsp_pipeline.warehouse.bigquery.jobs import Jobs, birth
 from dsp_pipeline.warehouse.nothing import TYPES
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Tables:
                 found = client.create_table(new, exists_ok=True, retry=retry)
             absent = [field for field in schema if field.name not in {known.name for known in found.schema}]
             if not absent:
-                return f"{found.created:%Y%m%d%H%M%S%f}" if found.created else "0"
+                return birth(found)
             found.schema = [*found.schema, *absent]
             try:
                 client.update_table(found, ["schema"], retry=retry)

@@ -188,7 +188,8 @@ class BigQueryWarehouse:
         entry = self._log.entry(table.address, partition)
         if entry.receipt is not None:
             number = entry.generation + 1
-            self._log.add(self._name(table, partition, number), table.address, partition, number, 0, None)
+            name = f"dsp-{self.settings.dataset}-{table.address}-{partition}-{self._log.born}-drop-{number}"
+            self._log.add(name, table.address, partition, number, 0, None)
         with self._jobs.told(f"{table.address}/{partition} cannot be dropped"):
             place = self._tables.place(table, partition)
             self._clients.bigquery.delete_table(place, not_found_ok=True, retry=self._clients.retry)
@@ -292,8 +293,9 @@ class BigQueryWarehouse:
                 raise NotFoundError(f"{address}/{partition} is not complete: it has no receipt.")
 
     def _name(self, table: Table, partition: str, generation: int) -> str:
-        """The beginning of a job's id. Ids are of the project, so the dataset and the table's birth belong to it."""
-        return f"dsp-{self.settings.dataset}-{table.address}-{partition}-{self._tables.made(table)}-{generation}"
+        """The beginning of a job's id. Ids are of the project and outlive tables, so it says which table it means."""
+        born = f"{self._tables.made(table)}-{self._log.born}"
+        return f"dsp-{self.settings.dataset}-{table.address}-{partition}-{born}-{generation}"
 
     def _labels(self, table: Table, partition: str, labels: Mapping[str, str]) -> dict[str, str]:
         return {**self.settings.labels, "table": table.name.lower(), "partition": partition.lower(), **labels}
