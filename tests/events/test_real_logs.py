@@ -114,3 +114,11 @@ def test_openrtb_bid_requests_decode(data: Path, tmp_path: Path) -> None:
     assert sorted(Counter(rows["exchange"].to_pylist()).values()) == [9_011, 10_989]
     micros = sorted(round(stamp * 1_000_000) for stamp in stamps)
     assert sorted(rows["bid_at"].cast(pa.int64()).to_pylist()) == micros
+    told = {row["id"]: (row.get("segments") or {}).get("adxVerticals") or [] for row in raw}
+    for bid, names, weights in zip(
+        *(rows[name].to_pylist() for name in ("bid_id", "segments", "segment_weights")), strict=True
+    ):
+        pairs = [item if isinstance(item, list) else [item, None] for item in told[bid]]
+        assert names == [str(name) for name, _ in pairs]
+        assert weights == ([] if any(weight is None for _, weight in pairs) else [weight for _, weight in pairs])
+    assert sum(1 for value in rows["segments"].to_pylist() if value) > 9_000
