@@ -1,6 +1,6 @@
 """The pipeline's tasks, for `luigi --module tasks …`."""
 
-from tasks import killed, logs, patience
+from tasks import killed, logs, patience, stopped
 from tasks.backfill import Backfill
 from tasks.bigquery_load import BigQueryLoad
 from tasks.daily_pipeline import DailyPipeline
@@ -15,6 +15,7 @@ from tasks.train_model import TrainModel
 logs.configure()
 patience.configure()
 killed.configure()
+stopped.configure()
 
 __all__ = [
     "Backfill",

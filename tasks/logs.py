@@ -15,9 +15,10 @@ from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException, TaskClassNotFoundException
 
 from dsp_pipeline.errors import DspError, UnknownNameError
+from tasks import stopped
 
 # Errors that say all a user needs in one sentence.
-_TOLD = (DspError, ParameterException, TaskClassException, RPCError)
+_TOLD = (DspError, ParameterException, TaskClassException, RPCError, stopped.Stopped)
 _ERROR_LINE = re.compile(r"^dsp_pipeline\.errors\.\w+: ", re.MULTILINE)
 _PLANNED = re.compile(r"Will not run (.+) or any dependencies")
 _NOISE = (
@@ -35,6 +36,8 @@ class SentenceFormatter(logging.Formatter):
         if dsp_traceback():
             return super().format(record)
         error = record.exc_info[1] if record.exc_info else None
+        if error is not None and stopped.asked():
+            error = stopped.Stopped()  # whatever the interrupted library made of it
         if isinstance(error, _TOLD):
             return self._line(record, f"{_failed(record)}{sentence(error)}")
         # Luigi puts the traceback of a failing requires() or complete() into the message itself.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import luigi
 
@@ -22,6 +23,13 @@ GROUP BY c.click_id
 assert tasks.__all__  # its hooks are those of every run
 
 
+class Estimating(BigQueryWarehouse):
+    """The stand-in runs what it should only estimate, if it has parameters."""
+
+    def _dry(self, sql: str, given: list[Any], what: str) -> Any:
+        return super()._dry(sql.replace("@date", f"DATE '{DAY}'"), [], what)
+
+
 class SlowBuild(luigi.Task):
     """A build that takes BigQuery hours."""
 
@@ -34,7 +42,7 @@ class SlowBuild(luigi.Task):
 
     def run(self) -> None:
         folder = Path(self.folder)
-        warehouse = BigQueryWarehouse(
+        warehouse = Estimating(
             BigQuerySettings(**json.loads(self.settings)), scratch=folder / "scratch", memory_limit_mb=300, threads=1
         )
         table = query_table(folder, "endless", ENDLESS, version=f"v{self.number}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import signal
 import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def start(folder: Folder, task: str, *words: str, **settings: Any) -> subprocess
     given = ["--folder", str(folder.path), "--settings", json.dumps(settings), *words]
     environment = folder.environment() | {"PYTHONPATH": str(PROJECT)}
     return subprocess.Popen(
-        [str(Path(os.sys.executable).with_name("luigi")), "--module", "tests.tasks.slow", task, *given],  # type: ignore[attr-defined]
+        [str(Path(sys.executable).with_name("luigi")), "--module", "tests.tasks.slow", task, *given],
         cwd=folder.path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -64,8 +64,8 @@ def test_a_stopped_run_cancels_its_bigquery_jobs(tmp_path: Path, task: str, work
         assert len(done.errors) == count, done.text
         assert all(SENTENCE in line for line in done.errors), done.text
         assert "Traceback" not in done.text
-        stopped = jobs_of(folder.path, "done")
-        assert [job.error_result["reason"] for job in stopped] == ["stopped"] * count
+        wait_until(lambda: len(jobs_of(folder.path, "done")) == count, "the end of the jobs")
+        assert [job.error_result["reason"] for job in jobs_of(folder.path, "done")] == ["stopped"] * count
         again = start(folder, task, "--workers", str(workers), "--scheduler-url", scheduler, **settings)
         wait_until(lambda: len(jobs_of(folder.path, "running")) == count, "the next run's jobs")
         assert stop(again).code == 128 + signal.SIGTERM

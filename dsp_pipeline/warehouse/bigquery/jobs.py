@@ -6,6 +6,7 @@ partition the second is told that the job exists, and a writer whose answer was 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dsp_pipeline.errors import DspError
+from dsp_pipeline.errors import DspError, first_line
 from dsp_pipeline.warehouse.bigquery.clients import Clients
 from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explained, link
+
+log = logging.getLogger("dsp")
 
 # BigQuery fails a job now and then for reasons of its own; more often than this is an outage.
 _TRIES = 4
@@ -50,9 +53,11 @@ class Jobs:
         while True:
             mine = secrets.token_hex(8)
             job_id = f"{name}-{number}"
-            job = self._claimed(job_id, what, lambda: start(job_id, {"attempt": mine, "content": content}))  # noqa: B023
+            with self._stopping(lambda: self._started(job_id, mine)):  # noqa: B023
+                job = self._claimed(job_id, what, lambda: start(job_id, {"attempt": mine, "content": content}))  # noqa: B023
             is_mine = job.labels.get("attempt") == mine
-            self._wait(job, what, stop=is_mine)
+            with self._stopping(lambda: job if is_mine else None):  # noqa: B023
+                self._wait(job, what)
             problem = job.error_result
             if problem is None:
                 yield Ran(job, number, is_mine, is_mine or job.labels.get("content") == content)
@@ -123,26 +128,38 @@ class Jobs:
                         raise
                     time.sleep(self._pause(tries))
 
-    def _wait(self, job: Any, what: str, *, stop: bool) -> None:
-        """Until the job is done. If this process is told to stop, a job that it started is stopped too."""
+    def _wait(self, job: Any, what: str) -> None:
+        """Until the job is done."""
         pause = _PAUSES[0]
+        with self.told(what):
+            while not job.done(retry=self._clients.retry):
+                time.sleep(pause)
+                pause = min(pause * 1.5, _PAUSES[1])
+
+    def _started(self, job_id: str, attempt: str) -> Any:
+        """The job of this attempt, if BigQuery has come to start it."""
+        from google.api_core import exceptions as api
+
         try:
-            with self.told(what):
-                while not job.done(retry=self._clients.retry):
-                    time.sleep(pause)
-                    pause = min(pause * 1.5, _PAUSES[1])
-        except BaseException:
-            if stop:
-                self._stop(job)
+            job = self._clients.bigquery.get_job(job_id, location=self._settings.location, retry=None, timeout=10)
+        except api.NotFound:
+            return None
+        return job if job.labels.get("attempt") == attempt else None
+
+    @contextmanager
+    def _stopping(self, find: Callable[[], Any]) -> Iterator[None]:
+        """If this process is told to stop meanwhile, so is the job that it started, if there is one."""
+        try:
+            yield
+        except Exception:
             raise
-
-    def _stop(self, job: Any) -> None:
-        import logging
-
-        try:
-            job.cancel(timeout=10)
-        except Exception as error:
-            logging.getLogger("dsp").warning("the job %s could not be stopped (%s); it may go on", job.job_id, error)
+        except BaseException:
+            try:
+                if job := find():
+                    job.cancel(retry=None, timeout=10)
+            except Exception as error:
+                log.warning("a job of BigQuery could not be stopped (%s); it may go on", first_line(error))
+            raise
 
     def _pause(self, tries: int) -> float:
         return min(float(2**tries) / 2, self._clients.patience / 8)
