@@ -182,14 +182,16 @@ class DuckDBWarehouse:
         import pyarrow.parquet as pq
         import sqlglot
 
+        from dsp_pipeline.sql.translate import to_duckdb
+
         paths = self._paths(slice_)
         if not paths:
-            return nothing_of(slice_.table)
+            return sqlglot.parse_one(to_duckdb(nothing_of(slice_.table)), dialect="duckdb")
         rows = f"SELECT * FROM {_parquet(paths)}"
         if absent := _absent(slice_.table, *(set(pq.read_schema(path).names) for path in paths)):
             lists = ", ".join(f"COALESCE({name}, []) AS {name}" for name, type_ in absent.items() if type_ in LISTS)
             star = f"* REPLACE ({lists})" if lists else "*"
-            rows = f"SELECT {star} FROM ({nothing_of(slice_.table).sql(dialect='duckdb')} UNION ALL BY NAME {rows})"
+            rows = f"SELECT {star} FROM ({to_duckdb(nothing_of(slice_.table))} UNION ALL BY NAME {rows})"
         return sqlglot.parse_one(rows, dialect="duckdb")
 
     def _connection(self) -> duckdb.DuckDBPyConnection:

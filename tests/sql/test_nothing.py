@@ -12,9 +12,6 @@ from tests.contracts.implementations import duckdb_warehouse
 from tests.contracts.rows import DAY, PARTITION, build, load, make_clicks, query_table
 
 
-@pytest.mark.xfail(
-    reason="DuckDBWarehouse hands the query over nothing to DuckDB in BigQuery's dialect; to_duckdb must go over it"
-)
 @pytest.mark.parametrize("expression", ["RANGE_BUCKET(2, [1, 2])", "DIV(4, 2)", "ROUND(1.5)", "LEAST(1, 2)"])
 def test_types_do_not_depend_on_whether_there_are_rows(tmp_path: Path, expression: str) -> None:
     """The first day of a table that reads another one has the types of all days."""
