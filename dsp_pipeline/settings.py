@@ -15,8 +15,8 @@ class BigQuerySettings:
     `dataset` must be there already. A query that would read more than `max_bytes_billed` is refused before it runs.
     `labels` stand on every table and job, for the bill. `staging` is a place in Cloud Storage (`gs://bucket/prefix`)
     through which loads of more than one file go; without it they go over the wire as one file.
-    `endpoint` (a URL) and `storage_endpoint` (host:port) are those of a stand-in without credentials; empty for
-    Google's own.
+    `endpoint` (a URL), `storage_endpoint` (host:port) and `staging_endpoint` (a URL) are those of stand-ins without
+    credentials; empty for Google's own.
     """
 
     project: str
@@ -27,6 +27,7 @@ class BigQuerySettings:
     staging: str = ""
     endpoint: str = ""
     storage_endpoint: str = ""
+    staging_endpoint: str = ""
 
 
 @dataclass(frozen=True)

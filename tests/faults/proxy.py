@@ -6,7 +6,7 @@ import http.client
 import re
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,7 +71,19 @@ class Damage:
     at: int
 
 
-Fault = Answer | Silence | Delay | CutUpload | CutDownload | StallDownload | LoseAnswer | Damage
+@dataclass(frozen=True)
+class Change:
+    """The answer's body is what the function makes of it."""
+
+    how: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Passed on as it is: the first so many requests before the one that a next rule is about."""
+
+
+Fault = Change | Nothing | Answer | Silence | Delay | CutUpload | CutDownload | StallDownload | LoseAnswer | Damage
 
 
 @dataclass(frozen=True)
@@ -247,6 +259,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _relay(self, answer: http.client.HTTPResponse, fault: Fault | None) -> None:
         body = answer.read()
         headers = {name: value for name, value in answer.getheaders() if name.lower() not in _OF_THE_CONNECTION}
+        if isinstance(fault, Change):
+            body = fault.how(body)
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         if isinstance(fault, Damage):
             body = body[: fault.at] + bytes([body[fault.at] ^ 1]) + body[fault.at + 1 :]
         if isinstance(fault, (CutDownload, StallDownload)):

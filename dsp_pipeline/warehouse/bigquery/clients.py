@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.cloud import bigquery
     from google.cloud.bigquery_storage import BigQueryReadClient
+    from requests.adapters import HTTPAdapter
 
 _AGENT = "dsp-pipeline"
 # Storage API batches may be larger than gRPC's own limit of 4 MiB.
@@ -53,14 +54,16 @@ class Clients:
     @property
     def _own(self) -> _Made:
         if self._made is None or self._made.process != os.getpid():
-            self._made = _Made(self.settings)
+            self._made = _Made(self.settings, silence=min(60.0, self.patience / 2))
         return self._made
 
 
 class _Made:
-    def __init__(self, settings: BigQuerySettings) -> None:
+    """`silence` is for how many seconds a server may say nothing before the connection counts as broken."""
+
+    def __init__(self, settings: BigQuerySettings, silence: float) -> None:
         self.process = os.getpid()
-        self._settings = settings
+        self._settings, self._silence = settings, silence
         self._known: dict[str, Any] = {"project": settings.project}
         if settings.endpoint:
             from google.auth.credentials import AnonymousCredentials
@@ -73,12 +76,15 @@ class _Made:
         from google.cloud import bigquery
 
         options = {"api_endpoint": self._settings.endpoint} if self._settings.endpoint else None
-        return bigquery.Client(
+        client = bigquery.Client(
             **self._known,
             location=self._settings.location,
             client_options=options,
             client_info=ClientInfo(user_agent=_AGENT),
         )
+        for scheme in ("http://", "https://"):
+            client._http.mount(scheme, _bounded(self._silence))  # else it would wait for ever
+        return client
 
     @cached_property
     def reading(self) -> BigQueryReadClient | None:
@@ -98,4 +104,16 @@ class _Made:
     def storage(self) -> Any:
         from google.cloud import storage  # type: ignore[attr-defined]
 
-        return storage.Client(**self._known)
+        options = {"api_endpoint": self._settings.staging_endpoint} if self._settings.staging_endpoint else None
+        return storage.Client(**self._known, client_options=options)
+
+
+def _bounded(silence: float) -> HTTPAdapter:
+    """What carries requests, with a time limit for those that have none."""
+    from requests.adapters import HTTPAdapter
+
+    class Bounded(HTTPAdapter):
+        def send(self, request: Any, stream: bool = False, timeout: Any = None, *others: Any, **named: Any) -> Any:
+            return super().send(request, stream, timeout or silence, *others, **named)
+
+    return Bounded(pool_maxsize=10)

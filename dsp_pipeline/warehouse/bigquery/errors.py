@@ -21,6 +21,8 @@ _CURES = {
     "Job User and BigQuery Read Session User",
     "billingNotEnabled": "switch billing on for the project",
     "bytesBilledLimitExceeded": "narrow the query's `reads:` or raise [bigquery] max_gib_billed",
+    "notFound": "a table that was removed by hand can be restored for some days; else take its rows out of the table "
+    "receipts and run this again",
     "quotaExceeded": "wait until the quota allows more (a table takes 1,500 load jobs a day), or ask Google for more",
     "rateLimitExceeded": "run this again later",
     "stopped": "run this again",
@@ -48,6 +50,8 @@ def explained(error: Exception, what: str, settings: BigQuerySettings) -> Wareho
     from google.auth import exceptions as auth
 
     place = f"{settings.project}.{settings.dataset}"
+    cause = getattr(error, "cause", None)  # of a RetryError
+    error = cause if isinstance(cause, Exception) else error
     told = _told(error)
     if isinstance(error, auth.DefaultCredentialsError):
         return WarehouseError(
@@ -62,13 +66,14 @@ def explained(error: Exception, what: str, settings: BigQuerySettings) -> Wareho
             "[bigquery] project, dataset or location."
         )
     if isinstance(error, api.GoogleAPICallError):
-        reason = _reason(error)
+        reason = reason_of(error)
         cure = _CURES.get(reason)
         return WarehouseError(f"{what}: {told} ({reason}{'; ' + cure if cure else ''}).")
     return WarehouseError(f"{what}: BigQuery does not answer ({told}); run this again.")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """BigQuery's word for what is wrong."""
     from google.api_core import exceptions as api
 
     for one in getattr(error, "errors", None) or ():
@@ -76,14 +81,15 @@ def _reason(error: Exception) -> str:
             return str(one["reason"])
     if isinstance(error, api.Forbidden):
         return "accessDenied"
+    if isinstance(error, api.NotFound):
+        return "notFound"
     return str(getattr(error, "code", None) or type(error).__name__)
 
 
 def _told(error: Exception) -> str:
     """BigQuery's own sentence, without the address that was called."""
-    cause = getattr(error, "cause", None)  # of google.api_core.exceptions.RetryError
-    error = cause if isinstance(cause, Exception) else error
     for one in getattr(error, "errors", None) or ():
         if isinstance(one, dict) and one.get("message"):
             return str(one["message"]).splitlines()[0].rstrip(".")
-    return first_line(error).rstrip(".")
+    message = getattr(error, "message", None)  # of a call: without the HTTP status before it
+    return (str(message).splitlines()[0] if message else first_line(error)).rstrip(".")

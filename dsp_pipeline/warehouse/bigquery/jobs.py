@@ -16,7 +16,7 @@ from typing import Any
 
 from dsp_pipeline.errors import DspError, first_line
 from dsp_pipeline.warehouse.bigquery.clients import Clients
-from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explained, link
+from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explained, link, reason_of
 
 log = logging.getLogger("dsp")
 
@@ -99,19 +99,8 @@ class Jobs:
         """Start the job, or find the one that has the id. An answer that was lost is asked for again."""
         import requests
         from google.api_core import exceptions as api
-        from google.resumable_media import DataCorruption, InvalidResponse
 
         client, retry = self._clients.bigquery, self._clients.retry
-        lost = (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-            api.ServerError,
-            api.TooManyRequests,
-            InvalidResponse,
-            DataCorruption,
-            ConnectionError,
-        )
         deadline = time.monotonic() + self._clients.patience
         tries = 0
         with self.told(what):
@@ -120,11 +109,9 @@ class Jobs:
                     return start()
                 except api.Conflict:
                     return client.get_job(job_id, location=self._settings.location, retry=_until_found(retry))
-                except lost as error:
+                except (api.GoogleAPICallError, requests.RequestException, ConnectionError) as error:
                     tries += 1
-                    if time.monotonic() + self._pause(tries) > deadline:
-                        raise
-                    if isinstance(error, InvalidResponse) and error.response.status_code < 500:
+                    if not _lost(error) or time.monotonic() + self._pause(tries) > deadline:
                         raise
                     time.sleep(self._pause(tries))
 
@@ -141,7 +128,9 @@ class Jobs:
         from google.api_core import exceptions as api
 
         try:
-            job = self._clients.bigquery.get_job(job_id, location=self._settings.location, retry=None, timeout=10)
+            job = self._clients.bigquery.get_job(
+                job_id, location=self._settings.location, retry=self._clients.retry.with_timeout(10), timeout=10
+            )
         except api.NotFound:
             return None
         return job if job.labels.get("attempt") == attempt else None
@@ -168,6 +157,15 @@ class Jobs:
 def birth(table: Any) -> str:
     """When a table was made, for ids of jobs: one that was removed and made again is another table."""
     return f"{table.created:%Y%m%d%H%M%S%f}"
+
+
+def _lost(error: Exception) -> bool:
+    """Whether nobody knows what became of the request, or BigQuery asks to send it again."""
+    from google.api_core import exceptions as api
+
+    if isinstance(error, api.GoogleAPICallError):
+        return isinstance(error, (api.ServerError, api.TooManyRequests)) or reason_of(error) in TRANSIENT
+    return True
 
 
 def _until_found(retry: Any) -> Any:

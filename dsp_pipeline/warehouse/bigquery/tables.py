@@ -42,7 +42,13 @@ class Tables:
                 self._born[table.address] = self._make(table, list(schema or event_schema(table)))
         return self._born[table.address]
 
-    def _make(self, table: Table, schema: list[bigquery.SchemaField]) -> str:
+    def widened(self, table: Table) -> None:
+        """Give an event's table the columns that it lacks. WarehouseError if somebody removed it."""
+        if table.address not in self._born:
+            with self._jobs.told(f"the table {self.place(table)} cannot be read"):
+                self._born[table.address] = self._make(table, event_schema(table), create=False)
+
+    def _make(self, table: Table, schema: list[bigquery.SchemaField], *, create: bool = True) -> str:
         from google.api_core import exceptions as api
         from google.cloud import bigquery
 
@@ -51,6 +57,8 @@ class Tables:
             try:
                 found = client.get_table(self.place(table), retry=retry)
             except api.NotFound:
+                if not create:
+                    raise
                 new = bigquery.Table(self.place(table), schema=schema)
                 new.time_partitioning = bigquery.TimePartitioning(
                     type_="HOUR" if isinstance(table.definition, Event) else "DAY", field=time_column(table)

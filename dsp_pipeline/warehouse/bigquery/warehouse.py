@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # Above this many bytes a load is cut into files, if there is a place to stage them.
 _PART_BYTES = 256 << 20
+_SMALL_BYTES = 5 << 20
 _ONE_KEY = "two rows have one key"
 
 
@@ -106,9 +107,11 @@ class BigQueryWarehouse:
                     return client.load_table_from_uri(
                         addresses, place, job_id=job_id, job_config=config, retry=self._clients.retry
                     )
+                size = parts[0].stat().st_size
+                retries = 6 if size > _SMALL_BYTES else 0  # what is small is sent again as a whole, by Jobs
                 with parts[0].open("rb") as file:
                     return client.load_table_from_file(
-                        file, place, size=parts[0].stat().st_size, job_id=job_id, job_config=config
+                        file, place, size=size, job_id=job_id, job_config=config, num_retries=retries
                     )
 
             def finish(job: Any) -> Receipt:
@@ -134,7 +137,7 @@ class BigQueryWarehouse:
             return entry.receipt
         for slice_ in inputs.values():
             if slice_.partitions and isinstance(slice_.table.definition, Event):
-                self._tables.made(slice_.table)  # it may lack a column that the event was given since
+                self._tables.widened(slice_.table)  # it may lack a column that the event was given since
         inner = self._inner(table, inputs)
         sql = _checked(table, inner)
         given = [bigquery.ScalarQueryParameter("date", "DATE", day)]
