@@ -87,3 +87,42 @@ def read(
             else ["date", *definition.columns]
         )
     return [row for batch in warehouse.read(Slice(table, tuple(partitions)), columns) for row in batch.to_pylist()]
+
+
+def ids(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["click_id"] for row in rows]
+
+
+class Interrupted(io.BytesIO):
+    """A file at whose first read something else happens."""
+
+    def __init__(self, content: bytes, act: Any) -> None:
+        super().__init__(content)
+        self.act = act
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        act, self.act = self.act, lambda: None
+        act()
+        return super().read(size)
+
+
+def unfit(kind: str) -> io.BytesIO:
+    """A file of clicks with something wrong."""
+    good = pa.Table.from_pylist(make_clicks(3))
+    match kind:
+        case "missing":
+            return parquet_of(good.drop_columns(["impression_id"]))
+        case "type":
+            return parquet_of(good.set_column(2, "clicked_at", pa.array(["a", "b", "c"])))
+        case "list":
+            return parquet_of(good.set_column(2, "clicked_at", pa.array([[1], [2], [3]])))
+        case "null":
+            return parquet_of(good.set_column(1, "impression_id", pa.nulls(3, pa.string())))
+        case "no time":
+            return parquet_of(good.set_column(2, "clicked_at", pa.nulls(3, pa.timestamp("us", tz="UTC"))))
+        case "cut off":
+            return io.BytesIO(parquet_of(good).getvalue()[:-9])
+        case "empty":
+            return io.BytesIO(b"")
+        case _:
+            return io.BytesIO(b"no Parquet at all, but long enough")

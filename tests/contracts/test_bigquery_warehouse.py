@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from tests.contracts.rows import (
     CLICK,
     HOUR,
     PARTITION,
+    Interrupted,
     build,
     draft,
     load,
@@ -38,20 +37,6 @@ LATER = "2026-11-21T06"
 
 class Dead(BaseException):
     """The process ends here."""
-
-
-class Overtaken(io.BytesIO):
-    """A file at whose first byte something else happens."""
-
-    def __init__(self, content: bytes, act: Callable[[], object]) -> None:
-        super().__init__(content)
-        self._act: Callable[[], object] | None = act
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self._act is not None:
-            act, self._act = self._act, None
-            act()
-        return super().read(size)
 
 
 @pytest.fixture
@@ -166,7 +151,7 @@ def test_the_bill_has_the_same_limit_as_the_estimate(warehouse: BigQueryWarehous
 
 def test_a_second_writer_of_the_same_rows_starts_no_job(warehouse: BigQueryWarehouse, root: Path) -> None:
     """Its job's id is taken: it gets the first one's receipt."""
-    files = [Overtaken(parquet(make_clicks(3)).getvalue(), lambda: first.append(load(warehouse, make_clicks(3))))]
+    files = [Interrupted(parquet(make_clicks(3)).getvalue(), lambda: first.append(load(warehouse, make_clicks(3))))]
     first: list[Receipt] = []
     assert bigquery_warehouse(root).load(CLICK, PARTITION, files, draft(CLICK, PARTITION)) == first[0]
     assert len(jobs(root, "load")) == 1

@@ -1,0 +1,76 @@
+"""What only the embedded warehouse promises."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsp_pipeline.errors import DspError, WarehouseError
+from tests.contracts.implementations import WAREHOUSES
+from tests.contracts.rows import (
+    CLICK,
+    HOUR,
+    PARTITION,
+    build,
+    draft,
+    load,
+    make_click,
+    make_clicks,
+    query_table,
+    read,
+    unfit,
+)
+
+
+def test_an_embedded_warehouse_leaves_nothing_aside_after_failures(tmp_path: Path) -> None:
+    """Neither loads nor builds that fail leave a file, in place or aside."""
+    root = tmp_path / "warehouse"
+    warehouse = WAREHOUSES["DuckDBWarehouse"](root)
+    load(warehouse, make_clicks(2))
+    before = {path for path in root.rglob("*") if path.is_file()}
+    failing = query_table(tmp_path, "failing", "SELECT CAST(c.click_id AS INT64) AS k FROM click AS c", key="k")
+    doubled = query_table(tmp_path, "doubled", "SELECT 1 AS k FROM click AS c", key="k")
+    acts: list[Any] = [
+        lambda: build(warehouse, failing, slices={"click": [PARTITION]}),
+        lambda: build(warehouse, doubled, slices={"click": [PARTITION]}),
+        lambda: load(warehouse, [make_click(clicked_at=HOUR - timedelta(hours=1))], "2026-11-21T06"),
+        lambda: warehouse.load(CLICK, "2026-11-21T06", [unfit("text")], draft(CLICK, "2026-11-21T06")),
+        lambda: warehouse.load(CLICK, "2026-11-21T06", [unfit("list")], draft(CLICK, "2026-11-21T06")),
+    ]
+    for act in acts:
+        with pytest.raises(WarehouseError):
+            act()
+    load(warehouse, make_clicks(4))
+    after = {path for path in root.rglob("*") if path.is_file()}
+    assert {path.name for path in after - before} <= {"lock"}
+
+
+def test_an_embedded_warehouse_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
+    """And the setting, whether it is all of it or only the place of a partition."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        DspError, match=f"{tmp_path}/file/.aside cannot be written: .*give .dsp. lake a folder that you"
+    ):
+        load(WAREHOUSES["DuckDBWarehouse"](tmp_path / "file"), [])
+    root = tmp_path / "warehouse"
+    root.mkdir()
+    (root / "tables").write_text("")
+    with pytest.raises(DspError, match=f"{root}/tables/click_v1/.* cannot be written: .*give .dsp. lake a folder"):
+        load(WAREHOUSES["DuckDBWarehouse"](root), [])
+    assert list((root / ".aside").iterdir()) == []
+
+
+def test_a_damaged_file_of_an_embedded_warehouse_is_named(tmp_path: Path) -> None:
+    """A receipt stands, but its file was removed or cut by somebody."""
+    warehouse = WAREHOUSES["DuckDBWarehouse"](tmp_path)
+    load(warehouse, make_clicks(2))
+    (file,) = tmp_path.glob("tables/**/*.parquet")
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(WarehouseError, match="click cannot be read: "):
+        read(warehouse, CLICK)
+    file.unlink()
+    with pytest.raises(WarehouseError, match=f"click cannot be read: .*{file.name}"):
+        read(warehouse, CLICK)
