@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import secrets
 import tempfile
 import threading
@@ -108,6 +109,8 @@ def bigquery_client(settings: BigQuerySettings) -> bigquery.Client:
 
 @cache
 def _bigquery_client(project: str, endpoint: str) -> bigquery.Client:
+    if not endpoint:
+        return bigquery.Client(project)
     return bigquery.Client(project, AnonymousCredentials(), client_options={"api_endpoint": endpoint})
 
 
@@ -117,6 +120,38 @@ def bigquery_warehouse(root: Path, patience: float = 120.0, **changes: Any) -> B
     return BigQueryWarehouse(settings, scratch=root / "scratch", memory_limit_mb=300, threads=2, patience=patience)
 
 
+# With a project of Google's and credentials for it (gcloud auth application-default login), the contract is also tested
+# on BigQuery itself, in datasets of its own that are removed at the end.
+LIVE_PROJECT = os.environ.get("DSP_TEST_BIGQUERY_PROJECT", "")
+
+
+@cache
+def live_dataset(root: Path) -> BigQuerySettings:
+    """A dataset of the project for each folder, for a day at most. The endpoints are for a try on the stand-in."""
+    settings = BigQuerySettings(
+        project=LIVE_PROJECT,
+        dataset=f"dsp_test_{secrets.token_hex(8)}",
+        location=os.environ.get("DSP_TEST_BIGQUERY_LOCATION", "US"),
+        max_bytes_billed=1 << 30,
+        labels={"purpose": "dsp-test"},
+        endpoint=os.environ.get("DSP_TEST_BIGQUERY_ENDPOINT", ""),
+        storage_endpoint=os.environ.get("DSP_TEST_BIGQUERY_STORAGE_ENDPOINT", ""),
+    )
+    client = bigquery_client(settings)
+    dataset = bigquery.Dataset(f"{settings.project}.{settings.dataset}")
+    dataset.location = settings.location
+    dataset.default_table_expiration_ms = 24 * 3600 * 1000
+    client.create_dataset(dataset)
+    atexit.register(client.delete_dataset, dataset, delete_contents=True, not_found_ok=True)
+    return settings
+
+
+def live_bigquery_warehouse(root: Path) -> BigQueryWarehouse:
+    with _making:
+        settings = live_dataset(root)
+    return BigQueryWarehouse(settings, scratch=root / "scratch", memory_limit_mb=300, threads=2)
+
+
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "LocalFolder": LocalFolder,
     "S3Bucket": s3_bucket,
@@ -124,4 +159,4 @@ STORES: dict[str, Callable[[Path], ObjectStore]] = {
 WAREHOUSES: dict[str, Callable[[Path], Warehouse]] = {
     "BigQueryWarehouse": bigquery_warehouse,
     "DuckDBWarehouse": duckdb_warehouse,
-}
+} | ({"BigQueryWarehouse (live)": live_bigquery_warehouse} if LIVE_PROJECT else {})
