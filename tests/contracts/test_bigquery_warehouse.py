@@ -178,7 +178,7 @@ def test_other_rows_take_the_place_of_those_of_a_dead_writer(root: Path) -> None
     """Whoever comes with other rows waits a while for the receipt, and then replaces them."""
     with pytest.raises(Dead):
         load(dying(bigquery_warehouse(root)), make_clicks(3))
-    warehouse = bigquery_warehouse(root, patience=1)
+    warehouse = bigquery_warehouse(root, patience=8)
     receipt = load(warehouse, make_clicks(5))
     assert warehouse.receipts(CLICK) == {PARTITION: receipt}
     assert receipt.rows == len(read(warehouse, CLICK)) == 5

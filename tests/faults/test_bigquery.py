@@ -185,7 +185,7 @@ def test_credentials_that_google_does_not_take_are_to_be_renewed(settings: BigQu
 
 def test_what_lasts_is_told_after_our_patience(proxy: FaultProxy, tmp_path: Path) -> None:
     """Whether it is asked for rows or given them, busy or rationed."""
-    warehouse = through(proxy, tmp_path, patience=1)
+    warehouse = through(proxy, tmp_path, patience=4)
     proxy.rule(BACKEND, path=QUERIES, times=20)
     with pytest.raises(WarehouseError, match=r"receipts cannot be read: Error encountered .*backendError"):
         warehouse.receipts(CLICK)
@@ -196,7 +196,7 @@ def test_what_lasts_is_told_after_our_patience(proxy: FaultProxy, tmp_path: Path
         with FaultProxy(new_dataset(tmp_path).endpoint) as another:
             another.rule(answer, method="POST", path=path)
             with pytest.raises(WarehouseError, match=told):
-                load(through(another, tmp_path, patience=1), make_clicks(3))
+                load(through(another, tmp_path, patience=4), make_clicks(3))
             assert another.count("POST", path) > 1
 
 

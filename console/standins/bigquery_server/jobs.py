@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import threading
+import uuid
 
 import billing
+import catalog
 from local_bigquery import errors
 from local_bigquery.api import jobs as api
 from local_bigquery.errors import BigQueryError
-from local_bigquery.jobs import query, runner
+from local_bigquery.jobs import query, runner, store
 
 _claiming = threading.Lock()
 _execute, _done, _submit, _results = query.execute, runner._done, runner.submit, api.results
@@ -24,13 +26,24 @@ def install() -> None:
 
 def submit(project_id, job_id, configuration, upload=None):
     """Start a job. Of several with one id exactly one is started; the others are told that it exists."""
+    catalog.check_labels(configuration.labels)
     if configuration.dryRun:
         return _submit(project_id, job_id, configuration, upload)
     with _claiming:
+        if _asked_before(job_id) and (known := store.load(project_id, job_id)):
+            return known
         job = _submit(project_id, job_id, configuration, upload)
     if configuration.jobTimeoutMs:
         _limit(project_id, job_id, int(configuration.jobTimeoutMs))
     return job
+
+
+def _asked_before(job_id: str) -> bool:
+    """Whether the id is one that the client made for a request: sent again, it gets the first one's answer."""
+    try:
+        return uuid.UUID(job_id).version == 4
+    except ValueError:
+        return False
 
 
 def _limit(project_id: str, job_id: str, milliseconds: int) -> None:

@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
 _AGENT = "dsp-pipeline"
-# Storage API batches may be larger than gRPC's own limit of 4 MiB.
-_UNLIMITED = (("grpc.max_receive_message_length", -1),)
+_STORAGE = "bigquerystorage.googleapis.com:443"
+# Batches may be larger than gRPC's own limit of 4 MiB. A connection that something between has dropped without a word
+# is found out by keepalive, and the reader goes on from where it was; else it would wait for a day.
+_CHANNEL = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
 
 class Clients:
@@ -89,15 +96,16 @@ class _Made:
     @cached_property
     def reading(self) -> BigQueryReadClient | None:
         from google.cloud.bigquery_storage import BigQueryReadClient
-
-        if not self._settings.endpoint:
-            return BigQueryReadClient()
-        if not self._settings.storage_endpoint:
-            return None
-        import grpc
         from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-        channel = grpc.insecure_channel(self._settings.storage_endpoint, options=_UNLIMITED)
+        if not self._settings.endpoint:
+            channel = BigQueryReadGrpcTransport.create_channel(_STORAGE, options=_CHANNEL)
+        elif self._settings.storage_endpoint:
+            import grpc
+
+            channel = grpc.insecure_channel(self._settings.storage_endpoint, options=_CHANNEL)
+        else:
+            return None
         return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
     @cached_property

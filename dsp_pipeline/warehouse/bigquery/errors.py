@@ -60,7 +60,7 @@ def explained(error: Exception, what: str, settings: BigQuerySettings) -> Wareho
         )
     if isinstance(error, (auth.RefreshError, api.Unauthorized)):
         return WarehouseError(f"{what}: Google does not take the credentials ({told}); renew them and run this again.")
-    if isinstance(error, api.NotFound) and "dataset" in told.lower():
+    if isinstance(error, api.NotFound) and "not found: dataset" in told.lower():
         return WarehouseError(
             f"{what}: the dataset {place} is not there in {settings.location}; make it, or correct "
             "[bigquery] project, dataset or location."

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dsp_pipeline.errors import DspError, first_line
@@ -20,8 +21,11 @@ from dsp_pipeline.warehouse.bigquery.errors import TRANSIENT, JobError, explaine
 
 log = logging.getLogger("dsp")
 
-# BigQuery fails a job now and then for reasons of its own; more often than this is an outage.
-_TRIES = 4
+# A job that another writer started counts for ours only for this long: it says nothing of what was done to the rows by
+# hand since, and to load them once more is always right.
+_RECENT = timedelta(hours=1)
+# BigQuery takes no label value that is longer.
+_LABEL = 63
 _PAUSES = (0.05, 5.0)  # seconds between two looks at a running job: the first, and the longest
 
 
@@ -49,7 +53,9 @@ class Jobs:
         iteration starts another job after it, for a caller who cannot use what was done (see `Ran.ours`).
         JobError if the job that was started here fails.
         """
+        content = content[:_LABEL]
         number = failed = 0
+        deadline = time.monotonic() + self._clients.patience
         while True:
             mine = secrets.token_hex(8)
             job_id = f"{name}-{number}"
@@ -60,20 +66,24 @@ class Jobs:
                 self._wait(job, what)
             problem = job.error_result
             if problem is None:
-                yield Ran(job, number, is_mine, is_mine or job.labels.get("content") == content)
+                same = job.labels.get("content") == content
+                yield Ran(job, number, is_mine, is_mine or (same and self._counts(job, f"{name}-{number + 1}")))
+                deadline = time.monotonic() + self._clients.patience
             elif is_mine:
                 failed += 1
-                if problem.get("reason") not in TRANSIENT or failed == _TRIES:
+                if problem.get("reason") not in TRANSIENT or time.monotonic() > deadline:
                     shown = link(self._settings, job_id, job.location)
                     raise JobError(what, problem.get("reason", "?"), problem.get("message", "?").splitlines()[0], shown)
                 time.sleep(self._pause(failed))
             number += 1
 
-    def ask(self, sql: str, parameters: list[Any], what: str) -> list[Any]:
-        """The rows of a query that changes nothing."""
+    def ask(self, sql: str, parameters: list[Any], what: str, most: int | None = None) -> list[Any]:
+        """The rows of a query that changes nothing. It fails if it would read more than `most` bytes."""
         from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(query_parameters=parameters, labels=dict(self._settings.labels))
+        if most is not None:
+            config.maximum_bytes_billed = most
         with self.told(what):
             client, retry = self._clients.bigquery, self._clients.retry
             return list(client.query_and_wait(sql, job_config=config, retry=retry, job_retry=retry))
@@ -123,17 +133,26 @@ class Jobs:
                 time.sleep(pause)
                 pause = min(pause * 1.5, _PAUSES[1])
 
+    def _counts(self, job: Any, following: str) -> bool:
+        """Whether the rows are still those of a job that another writer started: none came after it."""
+        with self.told(f"the job {following} cannot be looked for"):
+            return bool(datetime.now(UTC) - job.ended < _RECENT and self._found(following) is None)
+
     def _started(self, job_id: str, attempt: str) -> Any:
         """The job of this attempt, if BigQuery has come to start it."""
+        job = self._found(job_id)
+        return job if job and job.labels.get("attempt") == attempt else None
+
+    def _found(self, job_id: str) -> Any:
+        """The job with this id, None if there is none."""
         from google.api_core import exceptions as api
 
         try:
-            job = self._clients.bigquery.get_job(
+            return self._clients.bigquery.get_job(
                 job_id, location=self._settings.location, retry=self._clients.retry.with_timeout(10), timeout=10
             )
         except api.NotFound:
             return None
-        return job if job.labels.get("attempt") == attempt else None
 
     @contextmanager
     def _stopping(self, find: Callable[[], Any]) -> Iterator[None]:

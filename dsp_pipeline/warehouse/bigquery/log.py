@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +20,9 @@ from dsp_pipeline.warehouse.bigquery.jobs import Jobs, birth
 
 _TABLE = "receipts"
 _COUNTS = "QUALIFY ROW_NUMBER() OVER (PARTITION BY table_id, partition_id ORDER BY generation DESC, number DESC) = 1"
-# For which share of our patience the receipt of a job that another writer started is waited for (10 seconds, mostly),
-# before its writer counts as dead.
-_WAITING = 1 / 12
+# For which share of our patience (a minute, mostly) after another writer's job its receipt is waited for, before that
+# writer counts as dead: the insert may have to queue behind others.
+_WAITING = 1 / 2
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ class ReceiptLog:
         text = found[0]["receipt"]
         return Entry(found[0]["generation"], None if text is None else _receipt(text))
 
-    def wait(self, table: str, partition: str, after: int) -> Entry | None:
-        """The entry of a later generation, which another writer is about to add; None if it does not come."""
-        deadline = time.monotonic() + self._clients.patience * _WAITING
+    def wait(self, table: str, partition: str, after: int, ended: datetime) -> Entry | None:
+        """The entry of a later generation, which the writer whose job `ended` is about to add; None if it does not."""
+        last = ended + timedelta(seconds=self._clients.patience * _WAITING)
         while True:
             entry = self.entry(table, partition)
             if entry.generation > after:
                 return entry
-            if time.monotonic() > deadline:
+            if datetime.now(UTC) > last:
                 return None
             time.sleep(0.2)
 
@@ -140,7 +141,7 @@ class ReceiptLog:
             return self._jobs.ask(sql, list(parameters), f"{self.place} cannot be read")
         except WarehouseError as error:
             # Before the first receipt there is no table; a dataset that is not there is an error.
-            if isinstance(error.__cause__, api.NotFound) and _TABLE in str(error.__cause__):
+            if isinstance(error.__cause__, api.NotFound) and f".{_TABLE}" in str(error.__cause__):
                 return []
             raise
 

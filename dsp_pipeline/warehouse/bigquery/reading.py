@@ -116,9 +116,15 @@ class Reading:
         if first is None:
             return
 
+        failed: list[Exception] = []
+
         def all_of_them() -> Iterator[pa.RecordBatch]:
-            yield first
-            yield from stream
+            try:
+                yield first
+                yield from stream
+            except Exception as error:  # which DuckDB would tell as one of its own
+                failed.append(error)
+                raise
 
         reader = pa.RecordBatchReader.from_batches(first.schema, all_of_them())
         order = ", ".join(f'"{name}"' for name in table.key)
@@ -130,5 +136,13 @@ class Reading:
             connection.execute(f"SET threads = {self._threads}")
             connection.execute("SET temp_directory = '" + str(self._scratch).replace("'", "''") + "'")
             connection.register("partition_rows", reader)
-            rows = connection.sql(f"SELECT {wanted} FROM partition_rows ORDER BY {order}")
-            yield from rows.to_arrow_reader(BATCH_ROWS)
+            try:
+                rows = connection.sql(f"SELECT {wanted} FROM partition_rows ORDER BY {order}")
+                yield from rows.to_arrow_reader(BATCH_ROWS)
+            except (duckdb.Error, pa.ArrowException) as error:
+                if failed:
+                    raise failed[0] from None
+                raise WarehouseError(
+                    f"{table.name} cannot be put in order: {first_line(error)}; give [dsp] scratch ({self._scratch}) "
+                    "more room, or memory_limit_mb more."
+                ) from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dsp_pipeline.errors import WarehouseError
 from dsp_pipeline.warehouse.bigquery.clients import Clients
 from dsp_pipeline.warehouse.bigquery.jobs import Jobs
+
+log = logging.getLogger("dsp")
 
 
 class Staging:
@@ -30,5 +34,8 @@ class Staging:
                     blob.upload_from_filename(str(file), if_generation_match=0)
             yield [f"gs://{self._bucket}/{blob.name}" for blob in blobs]
         finally:
-            with self._jobs.told(what):
-                bucket.delete_blobs(blobs, on_error=lambda blob: None)
+            try:
+                with self._jobs.told("staged files cannot be removed"):
+                    bucket.delete_blobs(blobs, on_error=lambda blob: None)
+            except WarehouseError as error:
+                log.warning("%s They cost money until they are: %s", error, ", ".join(blob.name for blob in blobs[:3]))

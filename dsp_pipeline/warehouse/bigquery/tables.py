@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dsp_pipeline.errors import WarehouseError
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.bigquery.clients import Clients
@@ -68,6 +69,7 @@ class Tables:
                 new.labels = {**self._clients.settings.labels, "table": table.name.lower(), "version": table.version}
                 new.description = _description(table)
                 found = client.create_table(new, exists_ok=True, retry=retry)
+            _refuse_expiring(found)
             absent = [field for field in schema if field.name not in {known.name for known in found.schema}]
             if not absent:
                 return birth(found)
@@ -76,6 +78,16 @@ class Tables:
                 client.update_table(found, ["schema"], retry=retry)
             except api.PreconditionFailed:
                 continue  # another process changed the table at the same moment: look again
+
+
+def _refuse_expiring(table: bigquery.Table) -> None:
+    """Receipts do not expire: a partition that did would be read as one without rows."""
+    if table.expires or (table.time_partitioning and table.time_partitioning.expiration_ms):
+        raise WarehouseError(
+            f"{table.full_table_id} or its partitions expire, but their receipts do not; take the expiration from it "
+            "and from its dataset: bq update --expiration 0 --time_partitioning_expiration 0 (dataset: "
+            "--default_table_expiration 0 --default_partition_expiration 0)."
+        )
 
 
 def event_schema(table: Table) -> list[bigquery.SchemaField]:

@@ -115,7 +115,7 @@ class BigQueryWarehouse:
                     )
 
             def finish(job: Any) -> Receipt:
-                if job.output_rows != written:
+                if (job.output_rows or 0) != written:
                     raise WarehouseError(
                         f"{what}: BigQuery took {job.output_rows} rows of {written} (job {job.job_id}); load it again."
                     )
@@ -177,8 +177,9 @@ class BigQueryWarehouse:
             twice = (
                 f"SELECT {keys}, COUNT(*) AS number FROM ({inner}) AS built GROUP BY {keys} HAVING number > 1 LIMIT 1"
             )
-            (row,) = self._jobs.ask(twice, given, what)
-            raise doubled(table, partition, row.values()[:-1], row["number"]) from None
+            for row in self._jobs.ask(twice, given, what, self.settings.max_bytes_billed):
+                raise doubled(table, partition, row.values()[:-1], row["number"]) from None
+            raise
 
     def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         self._refuse_incomplete([slice_])
@@ -188,11 +189,12 @@ class BigQueryWarehouse:
         return self._log.receipts(table.address)
 
     def drop(self, table: Table, partition: str) -> None:
-        entry = self._log.entry(table.address, partition)
-        if entry.receipt is not None:
-            number = entry.generation + 1
-            name = f"dsp-{self.settings.dataset}-{table.address}-{partition}-{self._log.born}-drop-{number}"
-            self._log.add(name, table.address, partition, number, 0, None)
+        # Whatever the log says: a job whose writer died before its receipt must not be found again.
+        added = False
+        while not added:
+            generation = self._log.entry(table.address, partition).generation + 1
+            name = f"dsp-{self.settings.dataset}-{table.address}-{partition}-{self._log.born}-drop-{generation}"
+            added = self._log.add(name, table.address, partition, generation, 0, None)
         with self._jobs.told(f"{table.address}/{partition} cannot be dropped"):
             place = self._tables.place(table, partition)
             self._clients.bigquery.delete_table(place, not_found_ok=True, retry=self._clients.retry)
@@ -221,7 +223,7 @@ class BigQueryWarehouse:
                     if counts is None:
                         raise WarehouseError(f"{what}: it was dropped at the same moment; run this again.")
                     return counts
-                later = self._log.wait(table.address, partition, entry.generation)
+                later = self._log.wait(table.address, partition, entry.generation, ran.job.ended)
                 if later is not None:
                     break
                 # Whoever wrote other rows died before the receipt: ours replace them, by the next job of the name.
