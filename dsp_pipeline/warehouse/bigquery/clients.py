@@ -61,7 +61,7 @@ class Clients:
     @property
     def _own(self) -> _Made:
         if self._made is None or self._made.process != os.getpid():
-            self._made = _Made(self.settings, silence=min(60.0, self.patience / 2))
+            self._made = _Made(self.settings, silence=min(60.0, max(5.0, self.patience / 2)))
         return self._made
 
 
