@@ -210,7 +210,7 @@ def test_a_server_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
 
 
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(proxy: FaultProxy, tmp_path: Path) -> None:
-    """Half our patience is for one answer."""
+    """One answer may take half our patience, or five seconds."""
     proxy.rule(Silence(), path=QUERIES)
     with pytest.raises(WarehouseError, match=r"BigQuery does not answer \(.*timed out.*\); run this again\.$"):
         through(proxy, tmp_path, patience=1).receipts(CLICK)
