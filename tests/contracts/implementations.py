@@ -127,7 +127,7 @@ LIVE_PROJECT = os.environ.get("DSP_TEST_BIGQUERY_PROJECT", "")
 
 @cache
 def live_dataset(root: Path) -> BigQuerySettings:
-    """A dataset of the project for each folder, for a day at most. The endpoints are for a try on the stand-in."""
+    """A dataset of the project for each folder, until this process ends. Endpoints are for a try on the stand-in."""
     settings = BigQuerySettings(
         project=LIVE_PROJECT,
         dataset=f"dsp_test_{secrets.token_hex(8)}",
@@ -140,7 +140,6 @@ def live_dataset(root: Path) -> BigQuerySettings:
     client = bigquery_client(settings)
     dataset = bigquery.Dataset(f"{settings.project}.{settings.dataset}")
     dataset.location = settings.location
-    dataset.default_table_expiration_ms = 24 * 3600 * 1000
     client.create_dataset(dataset)
     atexit.register(client.delete_dataset, dataset, delete_contents=True, not_found_ok=True)
     return settings

@@ -14,6 +14,7 @@ from dsp_pipeline.errors import WarehouseError
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Table
 from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
+from dsp_pipeline.warehouse.bigquery.tables import event_schema
 from tests.contracts.implementations import bigquery_client, bigquery_warehouse, new_dataset
 from tests.contracts.rows import (
     CLICK,
@@ -183,6 +184,46 @@ def test_other_rows_take_the_place_of_those_of_a_dead_writer(root: Path) -> None
     assert warehouse.receipts(CLICK) == {PARTITION: receipt}
     assert receipt.rows == len(read(warehouse, CLICK)) == 5
     assert len(jobs(root, "load")) == 2
+
+
+def test_after_two_dead_writers_the_receipt_is_of_the_rows_that_are_there(root: Path) -> None:
+    """The first one's job is found again, but another's came after it: it says nothing of the rows any more."""
+    for rows in (3, 5):
+        with pytest.raises(Dead):
+            load(dying(bigquery_warehouse(root, patience=8)), make_clicks(rows))
+    receipt = load(bigquery_warehouse(root, patience=8), make_clicks(3))
+    assert receipt.rows == len(read(bigquery_warehouse(root), CLICK)) == 3
+
+
+def test_what_was_dropped_is_loaded_again(warehouse: BigQueryWarehouse, root: Path) -> None:
+    """Also after a writer that died before its receipt: its job, which is done, is not taken for what is there."""
+    with pytest.raises(Dead):
+        load(dying(bigquery_warehouse(root)), make_clicks(3))
+    warehouse.drop(CLICK, PARTITION)
+    assert load(warehouse, make_clicks(3)).rows == len(read(warehouse, CLICK)) == 3
+
+
+def test_without_the_table_of_receipts_everything_is_loaded_again(warehouse: BigQueryWarehouse, root: Path) -> None:
+    """Whoever removes it means just that."""
+    load(warehouse, make_clicks(3))
+    settings = new_dataset(root)
+    bigquery_client(settings).delete_table(f"{settings.project}.{settings.dataset}.receipts")
+    assert warehouse.receipts(CLICK) == {}
+    again = bigquery_warehouse(root)
+    receipt = load(again, make_clicks(3))
+    assert again.receipts(CLICK) == {PARTITION: receipt}
+    assert len(jobs(root, "load")) == 2
+
+
+def test_a_table_that_expires_is_refused(warehouse: BigQueryWarehouse, root: Path) -> None:
+    """Its rows would go, and their receipts would stay."""
+    settings = new_dataset(root)
+    table = bigquery.Table(f"{settings.project}.{settings.dataset}.click_v1", event_schema(CLICK))
+    table.expires = datetime.now(UTC) + timedelta(days=1)
+    bigquery_client(settings).create_table(table)
+    with pytest.raises(WarehouseError, match=r"click_v1 or its partitions expire.*--expiration 0"):
+        load(warehouse, make_clicks(1))
+    assert warehouse.receipts(CLICK) == {}
 
 
 def test_a_load_whose_answer_is_lost_loads_once(root: Path) -> None:
