@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from luigi.rpc import RemoteScheduler
 
 from dsp_pipeline.warehouse.base import Table
 from tests.contracts.implementations import bigquery_client, bigquery_warehouse, new_dataset
@@ -66,6 +67,7 @@ def test_a_stopped_run_cancels_its_bigquery_jobs(tmp_path: Path, task: str, work
         assert "Traceback" not in done.text
         wait_until(lambda: len(jobs_of(folder.path, "done")) == count, "the end of the jobs")
         assert [job.error_result["reason"] for job in jobs_of(folder.path, "done")] == ["stopped"] * count
+        assert RemoteScheduler(scheduler).task_list("RUNNING", "") == {}
         again = start(folder, task, "--workers", str(workers), "--scheduler-url", scheduler, **settings)
         wait_until(lambda: len(jobs_of(folder.path, "running")) == count, "the next run's jobs")
         assert stop(again).code == 128 + signal.SIGTERM
