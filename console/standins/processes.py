@@ -87,16 +87,14 @@ def _tail(log: Path) -> str:
 
 def _guard(command: list[str]) -> int:
     """Run the command until it ends, our input ends, or we are told to end; its exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    told: list[int] = []  # and no exception, which could come at a moment at which nobody would end the server
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(sys.stdin, selectors.EVENT_READ)
-            while server.poll() is None and not waiting.select(timeout=0.2):
-                pass
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _end(server)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(sys.stdin, selectors.EVENT_READ)
+        while server.poll() is None and not told and not waiting.select(timeout=0.1):
+            pass
+    _end(server)
     return server.returncode
 
 
