@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  then: source $(BIN)/activate && luigi --module tasks DailyPipeline --date 2026-11-21"
 
 setup: .venv/ready ## install everything into .venv (other targets do it when needed)
