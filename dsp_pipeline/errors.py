@@ -14,6 +14,7 @@ sentence and nothing else. Errors that are not in this tree are bugs of ours and
     │       ├── UndeclaredTableError   the query names a table that its header does not declare
     │       └── NonPortableSqlError    the query uses what the two engines answer differently
     ├── NotReadyError            logs have not arrived, or a label window is still open
+    ├── RunningError             another process makes this output at this moment; tells who and since when
     ├── RawLogError              a raw log cannot be used
     │   ├── TruncatedFileError   a compressed file ends too early or is corrupt
     │   └── TooManyRejectsError  more lines were rejected than the set share
@@ -94,6 +95,10 @@ class NonPortableSqlError(SqlError):
 
 class NotReadyError(DspError):
     """The inputs are not there yet; nothing is wrong, it is too early."""
+
+
+class RunningError(DspError):
+    """Another process makes this output at this moment."""
 
 
 class RawLogError(DspError):

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.events.source import Source, load_source
+from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.processes import alive
-from dsp_pipeline.receipts import Draft, Input
+from dsp_pipeline.receipts import Draft, File, Input
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.settings import Settings
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
+from dsp_pipeline.storage.running import Running
+from dsp_pipeline.storage.versions import VersionBook
 from dsp_pipeline.training.experiment import load_experiment
 from dsp_pipeline.training.model import load_model
 from dsp_pipeline.training.trial import Trial
@@ -56,6 +59,7 @@ class Platform:
             lake = Path(settings.lake)
             self.raw, self.store = LocalFolder(Path(settings.raw)), LocalFolder(lake)
             self.warehouse = DuckDBWarehouse(lake / "warehouse", **limits)
+            self._tables_at = f"{lake}/warehouse/"
             self._work_places += [lake / ".aside", lake / "warehouse" / ".aside"]
         elif settings.mode == "cloud":
             from dsp_pipeline.storage.s3 import S3Bucket
@@ -66,11 +70,15 @@ class Platform:
             self.raw = S3Bucket(*_place("raw", settings.raw))
             self.store = S3Bucket(*_place("lake", settings.lake))
             self.warehouse = BigQueryWarehouse(settings.bigquery, scratch=settings.scratch, **limits)
+            self._tables_at = ""  # a partition's key is its full name
         else:
             raise SettingsError(f"[dsp] mode is {settings.mode!r}; it is local or cloud.")
         self.outputs = Outputs(self.store)
+        self.versions = VersionBook(self.store)
+        self.running = Running(self.store)
         self.registry = BundleRegistry(self.store)
         self.catalog = Catalog(package / "features")
+        self._versions: dict[str, Version] = {}
         self._tables: dict[str, Table] = {}
         self._trials: dict[tuple[str, str], Trial] = {}
 
@@ -92,19 +100,26 @@ class Platform:
 
         return Decoder(self.source, memory_limit_mb=self.settings.memory_limit_mb, threads=self.settings.threads)
 
-    def table(self, name: str) -> Table:
-        """The table that a name in SQL means. UnknownNameError, or SqlError if its file is wrong."""
-        if name not in self._tables:
+    def version(self, name: str) -> Version:
+        """What makes the rows of an event or a table. UnknownNameError, or a DefinitionError if its file is wrong."""
+        if name not in self._versions:
             if name in EVENTS:
-                self._tables[name] = Table(name, self.source.version(name), EVENTS[name])
+                self._versions[name] = self.source.version(name)
+            else:
+                events = {event: self.version(event).name for event in self.source.events}
+                self._versions[name] = self.catalog.version(name, events)
+        return self._versions[name]
+
+    def table(self, name: str) -> Table:
+        """The table that a name in SQL means. UnknownNameError, or a DefinitionError if its file is wrong."""
+        if name not in self._tables:
+            version = self.version(name).name
+            if name in EVENTS:
+                self._tables[name] = Table(name, version, EVENTS[name])
             else:
                 query = self.catalog.query(name)
-                versions = {event: self.table(event).version for event in self.source.events}
                 self._tables[name] = Table(
-                    name,
-                    self.catalog.version(name, versions),
-                    query,
-                    {read.table: self.table(read.table) for read in query.reads},
+                    name, version, query, {read.table: self.table(read.table) for read in query.reads}
                 )
         return self._tables[name]
 
@@ -152,8 +167,14 @@ class Platform:
                 found.append((stored, RawFile(key, lambda key=key: self.raw.get(key), captures)))  # type: ignore[misc]
         return found
 
-    def draft(self, address: str, version: str, inputs: Sequence[Input]) -> Draft:
-        return Draft(address, version, inputs, self.settings.revision)
+    def place(self, file: File, *, of_table: bool) -> str:
+        """Where a person finds a file of an output: a path, a URI, or a partition's full name."""
+        return (self._tables_at if of_table else f"{self.settings.lake}/") + file.key
+
+    def draft(self, address: str, version: Version, inputs: Sequence[Input]) -> Draft:
+        """The receipt in the making of an output of this version, which is on record from now on."""
+        self.versions.record(version, self.settings.revision)
+        return Draft(address, version.name, inputs, self.settings.revision, version.compatible_with)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -38,7 +38,8 @@ class Receipt:
     """Proof that the output at `address` is whole.
 
     `rejected` counts refused lines by reason; `details` holds what only this kind of output knows (metrics, say).
-    Times are UTC. `revision` is the commit of the code that ran.
+    Times are UTC. `revision` is the commit of the code that ran. `compatible_with` is there when a file declared its
+    change harmless (`OLD = NEW`): the output stands at the address of the old.
     """
 
     address: str
@@ -54,6 +55,7 @@ class Receipt:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     created_at: str = ""
+    compatible_with: str = ""
 
     @property
     def digest(self) -> str:
@@ -82,8 +84,11 @@ class Receipt:
 class Draft:
     """A receipt in the making: what is known before the work starts, with a meter that runs since then."""
 
-    def __init__(self, address: str, version: str, inputs: Sequence[Input] = (), revision: str = "") -> None:
+    def __init__(
+        self, address: str, version: str, inputs: Sequence[Input] = (), revision: str = "", compatible_with: str = ""
+    ) -> None:
         self.address, self.version, self.inputs, self.revision = address, version, tuple(inputs), revision
+        self.compatible_with = compatible_with
         self._meter = Meter()
 
     def finish(
@@ -109,4 +114,5 @@ class Draft:
             cpu_seconds=round(self._meter.cpu_seconds, 4),
             peak_memory_bytes=self._meter.peak_memory_bytes,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            compatible_with=self.compatible_with,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import luigi
 
 from dsp_pipeline.errors import ConflictError
+from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.registry.manifest import Identity, Manifest
 from dsp_pipeline.registry.pointer import Pointer, pointer_to
@@ -34,9 +35,9 @@ class ExportModel(StoreTask):
         return TrainModel(experiment=self.experiment, arm=self.arm, date=self.date)
 
     def place(self) -> tuple[str, str]:
-        return f"export/{self.experiment}/{self.arm}/{self.version()}/", self.date.isoformat()
+        return f"export/{self.experiment}/{self.arm}/{self.version().name}/", self.date.isoformat()
 
-    def version(self) -> str:
+    def version(self) -> Version:
         return self.requires().version()
 
     def inputs(self) -> list[Input]:
@@ -89,7 +90,7 @@ class ExportModel(StoreTask):
         ):
             return write_bundle(
                 folder,
-                Identity(trial.model.name, self.experiment, self.arm, trial.version, self.date),
+                Identity(trial.model.name, self.experiment, self.arm, trial.version.name, self.date),
                 model=model.read(),
                 features=trial.model.contract(trial.table.version),
                 metrics=json.load(report),

@@ -61,6 +61,11 @@ def _failed(record: logging.LogRecord) -> str:
     return ""
 
 
+def told_in_a_sentence(error: BaseException) -> bool:
+    """Whether the error says all that a user needs, so that a traceback would only hide it."""
+    return isinstance(error, _TOLD)
+
+
 def sentence(error: BaseException) -> str:
     """What to tell of an error; luigi's own are put into our words."""
     if isinstance(error, MissingParameterException):

@@ -13,6 +13,7 @@ import luigi
 from luigi.task import MixinNaiveBulkComplete
 
 from dsp_pipeline.errors import NotFoundError, NotReadyError
+from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.meter import release_memory
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Draft, Input, Receipt
@@ -124,18 +125,21 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
         output = self.output()
         return output.receipt() if output.exists() else None
 
-    def version(self) -> str:
-        """The fingerprint of what makes the output; part of its address."""
+    def version(self) -> Version:
+        """What makes the output; its name is part of the address."""
         raise NotImplementedError
 
     def run(self, *, replace: bool = False) -> None:
+        """Make the output if it is not there. With `replace` make it anew: RunningError if another process makes it."""
         if not replace and self.output().exists():
             return  # another worker made it after this one planned it, or luigid has forgotten
-        draft = self.platform.draft(self.output().address, self.version(), self.inputs())
-        try:
-            receipt = self.make(draft, replace=replace)
-        finally:
-            release_memory()
+        address = self.output().address
+        with self.platform.running.hold(address, alone=replace):
+            draft = self.platform.draft(address, self.version(), self.inputs())
+            try:
+                receipt = self.make(draft, replace=replace)
+            finally:
+                release_memory()
         self.output().written(receipt)
         rejected = f", {sum(receipt.rejected.values()):,} rejected" if receipt.rejected else ""
         twice = f", {receipt.duplicates:,} duplicates" if receipt.duplicates else ""
@@ -165,5 +169,5 @@ class TableTask(ReceiptTask):
         table, partition = self.place()
         return ReceiptTarget(table_index(table), f"{self.platform.table(table).address}/{partition}", partition)
 
-    def version(self) -> str:
-        return self.platform.table(self.place()[0]).version
+    def version(self) -> Version:
+        return self.platform.version(self.place()[0])

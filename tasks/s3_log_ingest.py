@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 from dsp_pipeline.errors import TooManyRejectsError
+from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from tasks.parameters import EventParameter, HourParameter
 from tasks.raw_log import RawLog, listings
@@ -21,10 +22,10 @@ class S3LogIngest(StoreTask):
         return RawLog(event=self.event, hour=self.hour)
 
     def place(self) -> tuple[str, str]:
-        return f"ingest/{self.event}-{self.version()}/", f"{self.hour:%Y-%m-%dT%H}"
+        return f"ingest/{self.event}-{self.platform.table(self.event).version}/", f"{self.hour:%Y-%m-%dT%H}"
 
-    def version(self) -> str:
-        return self.platform.table(self.event).version
+    def version(self) -> Version:
+        return self.platform.version(self.event)
 
     def inputs(self) -> list[Input]:
         path = self.platform.source.layout(self.event).path

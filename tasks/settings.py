@@ -31,7 +31,9 @@ class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in
     """Section [dsp] of luigi.cfg; each is an option too, as in --dsp-lake PATH."""
 
     mode = luigi.Parameter(description="local (folders, DuckDB) or cloud (S3, BigQuery)")
-    environment = luigi.Parameter(default="local", description="whose serving pointers a run moves")
+    environment = luigi.Parameter(
+        default="production", description="whose serving pointers a run moves; `branch`: those of the code's git branch"
+    )
     lake = luigi.Parameter(description="folder, or s3://bucket/prefix, of everything that is made")
     raw = luigi.Parameter(description="folder, or s3://bucket/prefix, in which raw logs arrive")
     scratch = luigi.Parameter(default="", description="folder for work in progress; empty: in the lake or /tmp")
@@ -92,14 +94,16 @@ def platform() -> Platform:
     for name, least in (("memory_limit_mb", 64), ("threads", 1)):
         if getattr(given, name) < least:
             raise SettingsError(f"[dsp] {name} is {getattr(given, name)}; it is at least {least}.")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", given.environment):
-        raise SettingsError(f"[dsp] environment is {given.environment!r}; use small letters, digits, _ and -.")
+    revision, branch = _code()
+    environment = _environment_of(branch) if given.environment == "branch" else given.environment
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", environment):
+        raise SettingsError(f"[dsp] environment is {environment!r}; use small letters, digits, _ and -.")
     cloud = given.mode == "cloud"
     lake = given.lake if cloud else str(Path(given.lake).absolute())
     scratch = Path(given.scratch or (Path(tempfile.gettempdir()) / "dsp" if cloud else Path(lake) / ".scratch"))
     settings = Settings(
         mode=given.mode,
-        environment=given.environment,
+        environment=environment,
         lake=lake,
         raw=given.raw if cloud else str(Path(given.raw).absolute()),
         scratch=scratch.absolute(),
@@ -108,7 +112,7 @@ def platform() -> Platform:
         max_rejected_share=given.max_rejected_share,
         memory_limit_mb=given.memory_limit_mb,
         threads=given.threads,
-        revision=_revision(),
+        revision=revision,
         bigquery=_bigquery() if cloud else None,
     )
     made = Platform(settings, Path(given.package))
@@ -176,14 +180,23 @@ def refuse_before_first(day: date) -> None:
         raise SettingsError(f"{day} is before the first day of logs, {first} ([dsp] first_date); take a later day.")
 
 
-def _revision() -> str:
-    """The commit of the code, from DSP_REVISION (an image has no .git) or git; empty if neither knows."""
-    if "DSP_REVISION" in os.environ:
-        return os.environ["DSP_REVISION"]
+def _code() -> tuple[str, str]:
+    """Commit and branch of the code, from DSP_REVISION (an image has no .git) and git; empty where neither knows."""
+    words = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run(words, cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=False)
+        revision, _, branch = done.stdout.strip().partition("\n")
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
+        revision = branch = ""
+    return os.environ.get("DSP_REVISION", revision), branch if branch != "HEAD" else ""  # HEAD: on no branch
+
+
+def _environment_of(branch: str) -> str:
+    """An environment of the branch's own, `local` where there is none. No branch is production's by its name."""
+    name = re.sub(r"[^a-z0-9_]+", "-", branch.lower()).strip("-_")
+    if name == "production":
+        raise SettingsError(
+            "the git branch is called production, as the environment that bidders load from; use another branch, "
+            "or say [dsp] environment = production."
+        )
+    return name or "local"

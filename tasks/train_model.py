@@ -10,6 +10,7 @@ from datetime import date, timedelta
 import luigi
 
 from dsp_pipeline.errors import TrainingError
+from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.training.trial import SEED, Trial
 from dsp_pipeline.warehouse.base import Slice
@@ -37,9 +38,9 @@ class TrainModel(StoreTask):
         return [FeatureBuild(table=train.table.name, date=date.fromisoformat(day)) for day in days]
 
     def place(self) -> tuple[str, str]:
-        return f"train/{self.experiment}/{self.arm}/{self.version()}/", self.date.isoformat()
+        return f"train/{self.experiment}/{self.arm}/{self.version().name}/", self.date.isoformat()
 
-    def version(self) -> str:
+    def version(self) -> Version:
         return self.trial().version
 
     def trial(self) -> Trial:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dsp_pipeline.errors import SqlError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.fingerprint import fingerprint
+from dsp_pipeline.fingerprint import Version, compatible, fingerprint
 from dsp_pipeline.sql.fingerprint import normalised
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Catalog:
         self._paths: dict[str, Path] | None = None
         self._queries: dict[str, Query] = {}
         self._checked: set[str] = set()
-        self._versions: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+        self._versions: dict[tuple[str, tuple[tuple[str, str], ...]], Version] = {}
 
     def tables(self) -> list[str]:
         """The names of all tables, sorted. Raises SqlError for a file name that cannot be a table's name."""
@@ -49,8 +49,8 @@ class Catalog:
         for table in self.tables():
             self._check(table, ())
 
-    def version(self, table: str, event_versions: Mapping[str, str]) -> str:
-        """The fingerprint of `table`'s query and of the versions of all that it reads, however far upstream.
+    def version(self, table: str, event_versions: Mapping[str, str]) -> Version:
+        """`table`'s query and the versions of all that it reads, and so of all that is upstream.
 
         `event_versions` names the version of each event that is read. Raises SqlError for a cycle and
         UnknownNameError for an event that has no version.
@@ -95,16 +95,20 @@ class Catalog:
 
         return read_header(query.path, query.text).reads_line
 
-    def _version(self, table: str, events: Mapping[str, str], key: tuple[tuple[str, str], ...]) -> str:
+    def _version(self, table: str, events: Mapping[str, str], key: tuple[tuple[str, str], ...]) -> Version:
         if (table, key) not in self._versions:
             query = self.query(table)
-            parts = [normalised(query)]
-            for name in sorted(read.table for read in query.reads):
+            try:
+                parts = {"sql": compatible(fingerprint(normalised(query)), query.compatible_with)}
+            except ValueError as error:
+                raise SqlError(query.path, query.compatible_line, str(error)) from None
+            for name in (read.table for read in query.reads):
                 if name not in EVENTS:
-                    parts += [name, self._version(name, events, key)]
+                    parts[f"reads {name}"] = self._version(name, events, key).name
                 elif name in events:
-                    parts += [name, events[name]]
+                    parts[f"reads {name}"] = events[name]
                 else:
                     raise UnknownNameError("event version", name, events)
-            self._versions[table, key] = fingerprint(*parts)
+            texts = {f"features/{query.path.name}": query.text}
+            self._versions[table, key] = Version(f"table/{table}", parts, texts, query.compatible_with)
         return self._versions[table, key]

@@ -3,6 +3,7 @@
     -- One row per impression of @date, with its label and what was known before it was served.
     -- reads: impression [0, 0], click [0, +1], campaign_daily [-7, -1]
     -- key: impression_id
+    -- compatible_with: 1a2b3c4d5e6f = 6f5e4d3c2b1a    (after a change that makes the same rows; see docs/versions.md)
 
 An entry may go on over several comment lines; an empty comment line ends it, and free notes may follow.
 """
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from dsp_pipeline.errors import SqlError
 
-_ENTRY = re.compile(r"([A-Za-z]+):\s*(.*)")
+_ENTRY = re.compile(r"([A-Za-z_]+):\s*(.*)")
 _READ = re.compile(r"\s*([A-Za-z_]\w*)\s*\[\s*([+-]?\d+)\s*,\s*([+-]?\d+)\s*\]\s*(?:,|$)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_ENTRIES = ("reads", "key", "compatible_with")
 _READS_EXAMPLE = "write for example `-- reads: impression [0, 0], click [0, +1]` (days relative to @date, inclusive)"
 _KEY_EXAMPLE = (
     "write for example `-- key: impression_id` (output columns that identify a row; notes follow an empty `--`)"
@@ -36,13 +38,15 @@ class Read:
 
 @dataclass(frozen=True)
 class Header:
-    """What the leading comment says. `lines` tells where `reads:` and `key:` stand, for messages."""
+    """What the leading comment says. The `…_line`s tell where its entries stand, for messages."""
 
     grain: str
     reads: tuple[Read, ...]
     key: tuple[str, ...]
     reads_line: int
     key_line: int
+    compatible_with: str = ""
+    compatible_line: int | None = None
 
 
 def read_header(path: Path, text: str) -> Header:
@@ -53,14 +57,14 @@ def read_header(path: Path, text: str) -> Header:
     notes = False
     for number, line in _comment_lines(text):
         entry = _ENTRY.match(line)
-        if entry and entry[1] in ("reads", "key"):
+        if entry and entry[1] in _ENTRIES:
             if entry[1] in entries:
                 raise SqlError(path, number, f"the header has a second `{entry[1]}:`; keep one")
             into = entries.setdefault(entry[1], [(number, entry[2])])
-        elif (
-            entry and entry[1] == entry[1].lower() and difflib.get_close_matches(entry[1], ("reads", "key"), cutoff=0.6)
-        ):
-            raise SqlError(path, number, f"unknown header entry `{entry[1]}:`; there are `reads:` and `key:`")
+        elif entry and entry[1] == entry[1].lower() and difflib.get_close_matches(entry[1], _ENTRIES, cutoff=0.6):
+            raise SqlError(
+                path, number, f"unknown header entry `{entry[1]}:`; there are `reads:`, `key:` and `compatible_with:`"
+            )
         elif not line:
             into, notes = None, bool(entries)
         elif into is not None:
@@ -73,12 +77,15 @@ def read_header(path: Path, text: str) -> Header:
         raise SqlError(path, 1, f"the header has no `reads:`; {_READS_EXAMPLE}")
     if "key" not in entries:
         raise SqlError(path, 1, f"the header has no `key:`; {_KEY_EXAMPLE}")
+    declared = entries.get("compatible_with", [(0, "")])
     return Header(
         grain=" ".join(grain),
         reads=_reads(path, entries["reads"]),
         key=_key(path, entries["key"]),
         reads_line=entries["reads"][0][0],
         key_line=entries["key"][0][0],
+        compatible_with=" ".join(text for _, text in declared).strip(),
+        compatible_line=declared[0][0] or None,
     )
 
 

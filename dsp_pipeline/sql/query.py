@@ -50,6 +50,8 @@ class Query:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     tree: exp.Select = field(repr=False, compare=False)
+    compatible_with: str = ""
+    compatible_line: int | None = None
 
 
 def read_query(path: Path) -> Query:
@@ -72,7 +74,18 @@ def read_query(path: Path) -> Query:
             problem = f"the key column {name} is not in the output; there are: {', '.join(columns)}"
             raise SqlError(path, header.key_line, problem)
     portable.check(tree, path)
-    return Query(path.stem, path, text, header.grain, header.reads, header.key, columns, tree)
+    return Query(
+        path.stem,
+        path,
+        text,
+        header.grain,
+        header.reads,
+        header.key,
+        columns,
+        tree,
+        header.compatible_with,
+        header.compatible_line,
+    )
 
 
 def parse(path: Path, text: str) -> exp.Select:

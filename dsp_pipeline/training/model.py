@@ -67,6 +67,7 @@ class Model:
     """A model as its team describes it; `load_model` fills in `name` and `file`.
 
     `parameters` are XGBoost's, under one name each (`learning_rate` becomes `eta`); `rounds` is the number of trees.
+    `compatible_with` (`OLD = NEW`) keeps what was trained after a change that makes the same model: docs/versions.md.
     """
 
     table: str
@@ -74,6 +75,7 @@ class Model:
     features: tuple[Feature, ...]
     parameters: Mapping[str, Value] = field(default_factory=dict)
     rounds: int = 100
+    compatible_with: str = ""
     name: str = ""
     file: Path = Path()
 
@@ -81,6 +83,8 @@ class Model:
         for key, value, what in (("table", self.table, "a SQL file of features/"), ("label", self.label, "a column")):
             if not isinstance(value, str) or not _NAME.fullmatch(value):
                 raise _WrongValueError(f"`{key}` is {value!r}; give the name of {what}.")
+        if not isinstance(self.compatible_with, str):
+            raise _WrongValueError(f'`compatible_with` is {self.compatible_with!r}; write "OLD = NEW".')
         self._check_features()
         if not isinstance(self.parameters, Mapping):
             raise _WrongValueError(f"`parameters` is {self.parameters!r}; it is a mapping of names to values.")

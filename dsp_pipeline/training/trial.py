@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from dsp_pipeline.code import deciding_versions, reached
 from dsp_pipeline.errors import ModelError, SettingsError
-from dsp_pipeline.fingerprint import fingerprint
+from dsp_pipeline.fingerprint import Version, compatible
 from dsp_pipeline.training.experiment import Arm, Experiment
 from dsp_pipeline.training.model import Model
 from dsp_pipeline.training.parameters import Value
 from dsp_pipeline.warehouse.base import Table
 
 SEED = 1
+_PROJECT = Path(__file__).parents[2]
+_FIT = Path(__file__).with_name("fit.py")
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,32 @@ class Trial:
         return self.arm.applied_to(self.model)[1]
 
     @cached_property
-    def version(self) -> str:
-        """A fingerprint of all that decides what is learned from given rows: comments and layout do not count."""
-        return fingerprint(
-            self.table.version,
-            ast.unparse(ast.parse(self.model.file.read_text(encoding="utf-8"))),
-            json.dumps(self.parameters, sort_keys=True),
-            str(self.rounds),
-            str(self.experiment.train_days),
-            str(SEED),
-            _xgboost_version(),
-        )
+    def version(self) -> Version:
+        """All that decides what is learned from given rows; comments and layout do not count.
 
-
-def _xgboost_version() -> str:
-    """Without importing it, which takes a second. SettingsError if it is not installed: the address needs it."""
-    for package in ("xgboost-cpu", "xgboost"):
+        ModelError if the model file's `compatible_with` is wrong; SettingsError if a library is not installed.
+        """
+        file, experiment = self.model.file, self.experiment.file
+        roots = (file.parents[2], _PROJECT)
+        code = reached([(file, None), (_FIT, "fit")], roots)
         try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    raise SettingsError("xgboost is not installed; install this project with its extra `train` (or `gpu`).")
+            counts = compatible(code.fingerprint, self.model.compatible_with)
+        except ValueError as error:
+            raise ModelError(file, None, str(error)) from None
+        libraries = deciding_versions(code.packages)
+        if "xgboost" not in libraries:
+            raise SettingsError("xgboost is not installed; install this project with its extra `train` (or `gpu`).")
+        parts = {
+            "code": counts,
+            f"reads {self.table.name}": self.table.version,
+            "parameters": json.dumps(self.parameters, sort_keys=True),
+            "rounds": str(self.rounds),
+            "train_days": str(self.experiment.train_days),
+            "seed": str(SEED),
+            **libraries,
+        }
+        texts = {
+            f"models/{file.name}": file.read_text(encoding="utf-8"),
+            f"experiments/{experiment.name}": experiment.read_text(encoding="utf-8"),
+        }
+        return Version(f"model/{self.experiment.name}/{self.arm.name}", parts, texts, self.model.compatible_with)

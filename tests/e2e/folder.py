@@ -55,7 +55,7 @@ class Folder:
         self.home, self.tmp = path.with_name(path.name + "-home"), path.with_name(path.name + "-tmp")
         self.home.mkdir(exist_ok=True)
         self.tmp.mkdir(exist_ok=True)
-        self.settings = {"raw": "raw", **settings}
+        self.settings = {"raw": "raw", "environment": "local", **settings}
         config = configparser.ConfigParser()
         config.read(PROJECT / "luigi.cfg")
         for name, value in self.settings.items():

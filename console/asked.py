@@ -1,0 +1,130 @@
+"""Which task a person means: written as for luigi, or shorter where only one thing can be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import click
+import luigi
+from luigi.task_register import Register
+
+from dsp_pipeline.errors import DspError, SettingsError, UnknownNameError
+from dsp_pipeline.events.schema import EVENTS
+from dsp_pipeline.training.experiment import find_experiments, load_experiment
+from tasks.daily_pipeline import DailyPipeline
+from tasks.plan import Pending
+from tasks.settings import platform
+
+_DAY, _HOUR = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d")
+_NAMES = ("table", "event", "experiment", "arm")  # parameters that a bare word may fill, in this order
+_LOOKED_BACK = 40  # days in which the newest that can be made is looked for
+
+
+# Of a command that takes TASK: what click does not know is the task's.
+PASS_ON: dict[str, Any] = {"ignore_unknown_options": True}
+asked: Callable[[Any], Any] = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="TASK")
+
+
+def task_of(words: Sequence[str]) -> luigi.Task:
+    """The task that the words mean; without any, DailyPipeline of the newest day that can be made.
+
+    UnknownNameError, ParameterException or another sentence if they mean none, or more than one.
+    """
+    bare, given = _split(words)
+    kind, named = _kind(bare.pop(0)) if bare else (DailyPipeline, {})
+    parameters = dict(kind.get_params())
+    for name, text in given.items():
+        if name not in parameters:
+            raise UnknownNameError(f"parameter of {kind.task_family}", name, parameters)
+        named[name] = parameters[name].parse(text)
+    for word in bare:
+        name = _place(word, kind, parameters, named)
+        named[name] = parameters[name].parse(word)
+    if "date" in parameters and "date" not in named and "start" not in named:
+        named["date"] = newest_day()
+    if "hour" in parameters and "hour" not in named:
+        raise SettingsError(f"{kind.task_family} is of an hour; add one, as {newest_day()}T05.")
+    return kind(**named)
+
+
+def newest_day() -> date:
+    """The newest day before today whose DailyPipeline is complete or can be made; yesterday if there is none."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    first = platform().settings.first_date
+    for back in range(_LOOKED_BACK):
+        day = yesterday - timedelta(days=back)
+        if day < first:
+            break
+        if Pending().can_run(DailyPipeline(date=day)):
+            return day
+    return max(yesterday, first)
+
+
+def _split(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """The bare words, and those that follow a `--name` (or stand behind its `=`)."""
+    bare: list[str] = []
+    given: dict[str, str] = {}
+    ahead = iter(words)
+    for word in ahead:
+        if not word.startswith("--"):
+            bare.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            try:
+                value = next(ahead)
+            except StopIteration:
+                raise SettingsError(f"{word} needs a value.") from None
+        given[name.replace("-", "_")] = value
+    return bare, given
+
+
+def _kind(word: str) -> tuple[type[luigi.Task], dict[str, Any]]:
+    """The class that the first word means, with what it says of the parameters."""
+    families = {name: Register.get_task_cls(name) for name in _families()}
+    if word in families:
+        return families[word], {}
+    one = platform()
+    meant: dict[str, tuple[type[luigi.Task], dict[str, Any]]] = {}
+    experiment, _, arm = word.partition("/")
+    if experiment in find_experiments(one.package / "experiments"):
+        found = load_experiment(one.package / "experiments", experiment)
+        chosen = found.arm(arm).name if arm else found.serve or next(iter(found.arms))
+        meant["the experiment"] = families["ExportModel"], {"experiment": experiment, "arm": chosen}
+    if word in one.catalog.tables():
+        meant["the table"] = families["FeatureBuild"], {"table": word}
+    if word in EVENTS:
+        meant["the event"] = families["BigQueryLoad"], {"event": word}
+    if not meant:
+        near = [name for name in families if name.lower().startswith(word.lower())]
+        if len(near) == 1:
+            return families[near[0]], {}
+        known = [*families, *one.catalog.tables(), *EVENTS, *find_experiments(one.package / "experiments")]
+        raise UnknownNameError("task", word, known)
+    if len(meant) > 1:
+        kinds = " or ".join(f"{kind.task_family} ({what})" for what, (kind, _) in meant.items())
+        raise DspError(f"{word} may mean {kinds}; write that word first.")
+    return next(iter(meant.values()))
+
+
+def _families() -> list[str]:
+    """Our own tasks, without luigi's."""
+    return [name for name in Register.task_names() if Register.get_task_cls(name).__module__.startswith("tasks.")]
+
+
+def _place(word: str, kind: type[luigi.Task], parameters: dict[str, Any], named: dict[str, Any]) -> str:
+    """The parameter that a bare word fills."""
+    if _HOUR.fullmatch(word):
+        wanted = ["hour"]
+    elif _DAY.fullmatch(word):
+        wanted = ["date"]
+    else:
+        wanted = [name for name in _NAMES if name in parameters and name not in named]
+    for name in wanted:
+        if name in parameters and name not in named:
+            return name
+    takes = ", ".join(f"--{name.replace('_', '-')}" for name in parameters)
+    raise SettingsError(f"{kind.task_family} does not know what {word!r} is; it takes {takes}.")

@@ -1,0 +1,59 @@
+"""dsp rerun: one task anew, beside what is there."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import click
+
+from console.asked import PASS_ON, asked, task_of
+from console.printing import console
+from dsp_pipeline.errors import DspError
+from tasks.changes import stale
+from tasks.downstream import standing_on
+from tasks.plan import count, lines
+from tasks.receipt_task import ReceiptTask
+
+_ANEW, _IF = "is made anew", "is made anew if what it reads comes out differently"
+
+
+@click.command(context_settings=PASS_ON, short_help="Make one task's output anew; the old one counts until then.")
+@click.option("--downstream", is_flag=True, help="And all that stands on it, if it comes out differently.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@asked
+def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
+    """Make the output of TASK anew. The old one counts until the new one is whole, so nothing is ever missing.
+
+    What stands on it stays as it is, unless --downstream; and then only what reads other rows than before is made anew.
+    """
+    step = task_of(words)
+    if not isinstance(step, ReceiptTask):
+        raise DspError(
+            f"{step.task_family} is many tasks; name one of them, as `dsp plan {step.task_family}` lists them."
+        )
+    below = [one for one in standing_on([step]) if one != step] if downstream else []
+    out = console()
+    out.print("\n".join([*lines([(step, _ANEW)]), *lines((one, _IF) for one in below)]), soft_wrap=True)
+    for one in (step, *below):
+        runner = one.platform.running.who(one.output().address)
+        if runner is not None:
+            raise DspError(f"{one} is being made by {runner}; wait until that has ended, or end it.")
+    if not yes:
+        click.confirm("Go on?", abort=True)
+    logging.getLogger("dsp").setLevel(logging.INFO)
+    began, before = time.monotonic(), step.receipt()
+    step.run(replace=True)
+    after = step.receipt()
+    same = before is not None and after is not None and before.digest == after.digest
+    anew = 1
+    for one in below:
+        if stale(one):
+            one.run(replace=True)
+            anew += 1
+        elif not one.complete():
+            one.run()  # a bundle that is there, without its pointer
+    out.print(
+        f"{count(anew, 'step')} made anew in {time.monotonic() - began:.1f} seconds; {step.output()} "
+        f"{'came out as it was' if same else 'is another attempt now'}."
+    )

@@ -1,0 +1,108 @@
+"""dsp why: why a task is not complete, or what made it so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+import luigi
+from luigi.task import flatten
+
+from console import reasons
+from console.asked import PASS_ON, asked, task_of
+from console.lineage import draw, lineage_tree
+from console.printing import as_json, console, number, size, tell_json
+from dsp_pipeline.errors import DspError
+from dsp_pipeline.receipts import Receipt
+from tasks.changes import changes, named
+from tasks.plan import Pending, lines
+from tasks.receipt_task import ReceiptTask, lineage
+
+
+@click.command(context_settings=PASS_ON, short_help="Why a task is not complete, or what made it so.")
+@as_json
+@asked
+def command(words: tuple[str, ...], as_json: bool) -> None:
+    """Tell why TASK is not complete, or what made it so: its version, and the receipts down to the raw files."""
+    step = task_of(words)
+    if not isinstance(step, ReceiptTask):
+        raise DspError(f"{step.task_family} has no output of its own; `dsp plan {' '.join(words)}` lists its tasks.")
+    receipt = step.receipt()
+    said = _complete(step, receipt) if receipt else _missing(step)
+    if as_json:
+        tell_json(said)
+        return
+    out = console()
+    for line in said.pop("lines"):
+        out.print(line, soft_wrap=True)
+    if receipt:
+        out.print(draw(lineage_tree(receipt, lineage(receipt.inputs))), soft_wrap=True)
+
+
+def _complete(step: ReceiptTask, receipt: Receipt) -> dict[str, Any]:
+    version = step.version()
+    made = receipt.created_at[:19].replace("T", " ")
+    told = [
+        f"{step} is complete: {number(receipt.rows)} rows, {size(receipt.size)}, made {made} UTC in "
+        f"{receipt.seconds:.1f} s by revision {receipt.revision[:12] or 'unknown'}.",
+        f"Its version {receipt.version} is made of: {_parts(version.parts)}.",
+    ]
+    if receipt.compatible_with:
+        told.append(f"A file declared it compatible: {receipt.compatible_with}.")
+    found = changes(step)
+    if found is not None and found.late:
+        told.append(f"It is stale: {named(found.late)} came or changed since; `dsp rerun` makes it anew.")
+    if found is not None and found.gone:
+        told.append(f"What it was made from is gone: {named(found.gone)}.")
+    told += _running(step)
+    return {
+        "task": str(step),
+        "complete": True,
+        "stale": bool(found and found.stale),
+        "version": version.parts,
+        "receipt": _json(receipt),
+        "upstream": lineage(receipt.inputs),
+        "lines": told,
+    }
+
+
+def _missing(step: ReceiptTask) -> dict[str, Any]:
+    version = step.version()
+    new = reasons.news(step.platform, version)
+    pending = Pending()
+    able = [pending.can_run(one) for one in flatten(step.requires())]  # all are looked at
+    told = [f"{step} is not complete: it has no receipt at {step.output()}."]
+    if new:
+        told.append(f"Nothing was made by its version {version.name} yet: {'; '.join(new)}.")
+    else:
+        told.append(f"Its version {version.name} has made other days; this one was not made.")
+    if pending.found:
+        told += ["It needs first:", *(f"  {line}" for line in lines(pending.found))]
+    else:
+        told.append("All that it needs is there.")
+    told += _running(step)
+    if all(able):
+        told.append(f"Make it with `luigi --module tasks {_words(step)}`.")
+    keep = reasons.cure(step.platform, version)
+    if keep:
+        told.append(f"If the change makes the same rows, this keeps what is there (docs/versions.md): {keep}")
+    return {"task": str(step), "complete": False, "version": version.parts, "why": new, "lines": told}
+
+
+def _running(step: ReceiptTask) -> list[str]:
+    runner = step.platform.running.who(step.output().address)
+    return [f"It is being made by {runner}."] if runner else []
+
+
+def _parts(parts: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def _words(step: luigi.Task) -> str:
+    given = step.to_str_params()
+    return " ".join([step.task_family, *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())])
+
+
+def _json(receipt: Receipt) -> Any:
+    return json.loads(receipt.to_json())

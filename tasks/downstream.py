@@ -1,0 +1,84 @@
+"""What stands on an output by today's definitions: loads, tables, models and bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+from dsp_pipeline.errors import UnknownNameError
+from dsp_pipeline.training.experiment import find_experiments, load_experiment
+from tasks.bigquery_load import BigQueryLoad
+from tasks.export_model import ExportModel
+from tasks.feature_build import FeatureBuild
+from tasks.receipt_task import ReceiptTask, TableTask, table_index
+from tasks.s3_log_ingest import S3LogIngest
+from tasks.settings import platform
+from tasks.train_model import TrainModel
+
+
+def standing_on(first: Iterable[ReceiptTask]) -> list[ReceiptTask]:
+    """These and all that stands on them, where complete; each after what it needs."""
+    found: list[ReceiptTask] = []
+    for step in first:
+        found.append(step)
+        if isinstance(step, S3LogIngest):
+            found.append(BigQueryLoad(event=step.event, hour=step.hour))
+        elif isinstance(step, TrainModel):
+            found.append(ExportModel(experiment=step.experiment, arm=step.arm, date=step.date))
+    found = [step for step in found if step.output().exists()]
+    partitions = {step.place() for step in found if isinstance(step, TableTask)}
+    return [*found, *_built_from(partitions), *_trained_on(partitions)] if partitions else found
+
+
+def _built_from(partitions: set[tuple[str, str]]) -> list[FeatureBuild]:
+    """The days of tables that read one of these (table, partition); they are added."""
+    one = platform()
+    found: list[FeatureBuild] = []
+    for name in _tables_in_order():
+        for day in _days():
+            if not table_index(name).has(day.isoformat()):
+                continue
+            slices = one.slices(one.table(name), day)
+            if any((read, partition) in partitions for read, cut in slices.items() for partition in cut.partitions):
+                found.append(FeatureBuild(table=name, date=day))
+                partitions.add(found[-1].place())
+    return found
+
+
+def _trained_on(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
+    """The models that learned from, or were judged on, one of these, and their bundles."""
+    folder = platform().package / "experiments"
+    found: list[ReceiptTask] = []
+    for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
+        for arm in experiment.arms:
+            for day in _days()[1:]:  # there is nothing to learn from before the first
+                export = ExportModel(experiment=experiment.name, arm=arm, date=day)
+                train = export.requires()
+                if train.output().exists() and any(needed.place() in partitions for needed in train.requires()):
+                    found += [train, export] if export.output().exists() else [train]
+    return found
+
+
+def _tables_in_order() -> list[str]:
+    """The tables that this source's events allow, each after those that it reads."""
+    one = platform()
+    found: list[str] = []
+
+    def add(name: str) -> None:
+        for read in one.catalog.query(name).reads:
+            if read.table in one.catalog.tables():
+                add(read.table)
+        if name not in found:
+            found.append(name)
+
+    for name in one.catalog.tables():
+        try:
+            one.table(name)
+        except UnknownNameError:
+            continue  # it reads an event that the source does not have
+        add(name)
+    return found
+
+
+def _days() -> list[date]:
+    return platform().days(platform().settings.first_date, datetime.now(UTC).date())
