@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from itertools import groupby
 from pathlib import Path
 
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
@@ -21,6 +22,10 @@ from dsp_pipeline.registry.bundle import Bundle, load_bundle, verify_bundle
 from dsp_pipeline.registry.manifest import FILES, MANIFEST
 from dsp_pipeline.registry.pointer import Pointer, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
+from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
+
+_BUNDLES = "bundles/"
+_DEPTH = 6  # slashes in a bundle's address
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,27 @@ class BundleRegistry:
     def versions(self, model: str) -> list[Version]:
         """The model's published bundles, newest date first, then newest published first. One listing."""
         objects: dict[str, list[Stored]] = {}
-        for stored in self._store.list(f"bundles/{model}/"):
+        for stored in self._store.list(f"{_BUNDLES}{model}/"):
             objects.setdefault(stored.key.rpartition("/")[0], []).append(stored)
         found = [one for address, files in objects.items() for one in _version(address, files)]
         return sorted(found, key=lambda one: (one.date, one.published, one.address), reverse=True)
+
+    def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
+        """What is not needed. With `remove` each is removed before it is yielded; without it nothing changes.
+
+        That is bundles, by address, that `keep` refuses and into which nothing was written since `before`, and, as old,
+        what was not published to its end. `keep` is asked just before the bundle goes, its manifest first, so that
+        nobody can be pointed at it any more; pointers are not looked at. One listing.
+        """
+        for address, group in groupby(self._store.list(_BUNDLES), lambda stored: stored.key.rpartition("/")[0]):
+            files = sorted(group, key=lambda stored: not stored.key.endswith(f"/{MANIFEST}"))
+            published = files[0].key == f"{address}/{MANIFEST}"
+            pile = Pile(files)
+            if address.count("/") != _DEPTH or pile.newest >= before.timestamp() or (published and keep(address)):
+                continue
+            for stored in files if remove else ():
+                self._store.delete(stored.key)
+            yield pile.swept(address, None if published else LEFTOVER)
 
     def resolve(self, environment: str, model: str) -> Pointer | None:
         """Where bidders of the environment find the model; None if it was never pointed."""
@@ -145,7 +167,7 @@ def _pointer_key(environment: str, model: str) -> str:
 def _version(address: str, files: list[Stored]) -> Iterator[Version]:
     """The version that these files make up; none if they have no manifest or do not lie where a bundle does."""
     manifest = next((stored for stored in files if stored.key == f"{address}/{MANIFEST}"), None)
-    if manifest is None or address.count("/") != 6:
+    if manifest is None or address.count("/") != _DEPTH:
         return
     _, model, experiment, arm, version, day, attempt = address.split("/")
     try:

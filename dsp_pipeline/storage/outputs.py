@@ -2,13 +2,15 @@
 
 outputs/<address>/<attempt>/<name>      the files
 receipts/<address>.json                 which attempt counts
+refused/<address>.jsonl.gz              lines of an hour that was refused, for a person to look at
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +18,7 @@ from dsp_pipeline.errors import ConflictError, NotFoundError
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.receipts import ReceiptBook
+from dsp_pipeline.storage.sweep import Pile, Shelves, Swept
 
 
 class Outputs:
@@ -70,3 +73,17 @@ class Outputs:
             if file.key.rpartition("/")[2] == name:
                 return self._store.get(file.key)
         raise NotFoundError(f"{receipt.address} has no file {name!r}.")
+
+    def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
+        """What is not needed. With `remove` each is removed before it is yielded; without it nothing changes.
+
+        That is whole shelves (an address without its last part, as `ingest/click-1a2b3c4d5e6f`) that `keep` refuses and
+        into which nothing was written since `before`, and, as old: attempts that no receipt names, and refused lines.
+        `before` is what protects those who write meanwhile: let it be days ago.
+        """
+        yield from Shelves(self._store, "outputs/", folders=True).sweep(keep, before, remove=remove)
+        for stored in self._store.list("refused/"):
+            if stored.modified < before.timestamp():
+                if remove:
+                    self._store.delete(stored.key)
+                yield Pile([stored]).swept(stored.key, "lines of an hour that was refused")

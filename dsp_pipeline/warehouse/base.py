@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from dsp_pipeline.events.schema import Event
 from dsp_pipeline.receipts import Draft, Receipt
+from dsp_pipeline.storage.sweep import Swept
 
 if TYPE_CHECKING:  # both are slow to import, and planning a graph needs neither
     import pyarrow as pa
@@ -97,5 +98,11 @@ class Warehouse(Protocol):
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         """The receipts of all complete partitions, by partition, from one query or listing."""
 
-    def drop(self, table: Table, partition: str) -> None:
-        """Remove a partition, its receipt first. Nothing happens if there is none."""
+    def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
+        """What is not needed. With `remove` each is removed before it is yielded; without it nothing changes.
+
+        That is whole tables, by address, that `keep` refuses and into which nothing was written since `before`, and, as
+        old, what writers left who were killed or replaced. A table that is gone can be made again.
+        `before` is what protects those who write meanwhile: let it be days ago. One listing or query answers for all
+        tables.
+        """

@@ -13,8 +13,9 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,6 +25,7 @@ from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.receipts import ReceiptBook
+from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
 from dsp_pipeline.warehouse.nothing import nothing_of
@@ -127,11 +129,14 @@ class DuckDBWarehouse:
         prefix = f"{table.address}/"
         return {address[len(prefix) :]: receipt for address, receipt in self._book.read_all(prefix).items()}
 
-    def drop(self, table: Table, partition: str) -> None:
-        address = f"{table.address}/{partition}"
-        self._folder.delete(f"receipts/{address}.json")
-        for stored in list(self._folder.list(f"tables/{address}/")):
-            self._folder.delete(stored.key)
+    def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
+        touched = set()
+        for swept in Shelves(self._folder, "tables/", folders=False).sweep(keep, before, remove=remove):
+            touched.add(swept.address.split("/")[1] if swept.why == LEFTOVER else swept.address)
+            yield swept
+        for address in touched if remove else ():
+            _remove_empty(self.root / "receipts" / address)
+            _remove_empty(self.root / "tables" / address)
 
     def _commit(self, table: Table, partition: str, aside: Path, rows: int, draft: Draft, replace: bool) -> Receipt:
         """Move the file into place, then write the receipt; a loser of the race takes its file back."""
@@ -232,6 +237,13 @@ def _with_columns(batch: pa.RecordBatch, columns: Sequence[str], absent: Mapping
 
     arrays = [empty(absent[name]) if name in absent else batch.column(name) for name in columns]
     return pa.record_batch(arrays, names=list(columns))
+
+
+def _remove_empty(folder: Path) -> None:
+    """It and the folders below it, as far as they hold nothing."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
 
 
 def _quoted(path: Path) -> str:

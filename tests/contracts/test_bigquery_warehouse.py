@@ -11,6 +11,7 @@ import pytest
 from google.cloud import bigquery
 
 from dsp_pipeline.errors import WarehouseError
+from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Table
 from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
@@ -195,12 +196,42 @@ def test_after_two_dead_writers_the_receipt_is_of_the_rows_that_are_there(root: 
     assert receipt.rows == len(read(bigquery_warehouse(root), CLICK)) == 3
 
 
-def test_what_was_dropped_is_loaded_again(warehouse: BigQueryWarehouse, root: Path) -> None:
+def test_what_was_swept_is_loaded_again(warehouse: BigQueryWarehouse, root: Path) -> None:
     """Also after a writer that died before its receipt: its job, which is done, is not taken for what is there."""
+    table = Table("click", "0123456789ab", EVENTS["click"])
     with pytest.raises(Dead):
-        load(dying(bigquery_warehouse(root)), make_clicks(3))
-    warehouse.drop(CLICK, PARTITION)
-    assert load(warehouse, make_clicks(3)).rows == len(read(warehouse, CLICK)) == 3
+        load(dying(bigquery_warehouse(root)), make_clicks(3), table=table)
+    ours = f"{table.address}: left by a writer that was killed or replaced"
+    yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+    assert list(warehouse.sweep(lambda address: False, yesterday, remove=True)) == []
+    assert [f"{one.address}: {one.why}" for one in warehouse.sweep(lambda address: True, tomorrow, remove=True)] == [
+        ours
+    ]
+    assert load(warehouse, make_clicks(3), table=table).rows == len(read(warehouse, table)) == 3
+    assert len(jobs(root, "load")) == 2
+
+
+def test_what_others_keep_in_the_dataset_is_not_swept(warehouse: BigQueryWarehouse) -> None:
+    """Neither tables nor views, whatever they are called or labelled, nor the receipts."""
+    client, place = bigquery_client(warehouse.settings), f"{warehouse.settings.project}.{warehouse.settings.dataset}"
+    labels = {"table": "click", "version": "0123456789ab"}
+    for name, given in (
+        ("notes", {}),
+        ("click_ba9876543210", {}),
+        ("click_copy", labels),
+    ):
+        table = bigquery.Table(f"{place}.{name}", event_schema(CLICK))
+        table.labels = given
+        client.create_table(table)
+    view = bigquery.Table(f"{place}.click_0123456789ab")
+    view.view_query, view.labels = f"SELECT * FROM `{place}.notes`", labels
+    client.create_table(view)
+    assert warehouse.receipts(CLICK) == {}
+    there = {one.table_id for one in client.list_tables(warehouse.settings.dataset)}
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert list(warehouse.sweep(lambda address: False, tomorrow, remove=True)) == []
+    assert {one.table_id for one in client.list_tables(warehouse.settings.dataset)} == there
+    assert len(there) == 4
 
 
 def test_without_the_table_of_receipts_everything_is_loaded_again(warehouse: BigQueryWarehouse, root: Path) -> None:

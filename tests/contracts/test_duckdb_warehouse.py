@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +74,38 @@ def test_a_damaged_file_of_an_embedded_warehouse_is_named(tmp_path: Path) -> Non
     file.unlink()
     with pytest.raises(WarehouseError, match=f"click cannot be read: .*{file.name}"):
         read(warehouse, CLICK)
+
+
+def test_files_that_no_receipt_names_are_swept(tmp_path: Path) -> None:
+    """Replaced attempts and those of killed writers, with folders that are empty then; whatever is needed."""
+    warehouse = WAREHOUSES["DuckDBWarehouse"](tmp_path)
+    load(warehouse, make_clicks(2))
+    (replaced,) = tmp_path.glob("tables/**/*.parquet")
+    receipt = load(warehouse, make_clicks(3), replace=True)
+    killed = tmp_path / "tables" / CLICK.address / "2026-11-21T06" / "0a1b2c3d.parquet"
+    killed.parent.mkdir()
+    killed.write_bytes(b"half of it")
+    stranger = tmp_path / "tables" / "notes.txt"
+    stranger.write_text("mine")
+    old, young = (datetime.now(UTC) + timedelta(days=days) for days in (1, -1))
+    assert list(warehouse.sweep(lambda address: True, young, remove=True)) == []
+    told = list(warehouse.sweep(lambda address: True, old, remove=False))
+    assert {one.address: one.size for one in told} == {
+        str(path.relative_to(tmp_path)): path.stat().st_size for path in (replaced, killed)
+    }
+    assert {(one.parts, one.why) for one in told} == {(1, "left by a writer that was killed or replaced")}
+    assert list(warehouse.sweep(lambda address: True, old, remove=True)) == told
+    assert list(warehouse.sweep(lambda address: True, old, remove=True)) == []
+    assert not killed.parent.exists()
+    assert stranger.exists()
+    assert warehouse.receipts(CLICK) == {PARTITION: receipt}
+    assert read(warehouse, CLICK) == make_clicks(3)
+
+
+def test_a_swept_table_leaves_no_folder(tmp_path: Path) -> None:
+    """Neither of its files nor of its receipts."""
+    warehouse = WAREHOUSES["DuckDBWarehouse"](tmp_path)
+    load(warehouse, make_clicks(2))
+    (swept,) = warehouse.sweep(lambda address: False, datetime.now(UTC) + timedelta(days=1), remove=True)
+    assert swept.address == CLICK.address
+    assert list(tmp_path.rglob(f"{CLICK.address}*")) == []

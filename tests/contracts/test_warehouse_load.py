@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dsp_pipeline.errors import NotFoundError, PartitionError, WarehouseError
+from dsp_pipeline.errors import PartitionError, WarehouseError
 from dsp_pipeline.events.arrow import arrow_schema
 from dsp_pipeline.events.schema import EVENTS, Column
 from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
@@ -194,15 +194,3 @@ def test_a_column_that_came_later_is_empty_in_older_partitions(name: str, root: 
     build(warehouse, table, date(2026, 11, 20), slices={"click": [PARTITION]})
     new_row = {column: new[column] for column in names}
     assert read(warehouse, table, ["2026-11-20", "2026-11-21"], names) == [old_row, old_row, new_row]
-
-
-def test_a_dropped_partition_is_gone(warehouse: Warehouse) -> None:
-    """It may be dropped twice, and loaded again; its neighbours stay."""
-    load(warehouse, make_clicks(2))
-    load(warehouse, [], "2026-11-21T06")
-    for _ in range(2):
-        warehouse.drop(CLICK, PARTITION)
-    assert list(warehouse.receipts(CLICK)) == ["2026-11-21T06"]
-    with pytest.raises(NotFoundError):
-        read(warehouse, CLICK)
-    assert load(warehouse, make_clicks(3)).rows == len(read(warehouse, CLICK)) == 3

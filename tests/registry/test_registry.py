@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -224,3 +224,47 @@ def test_pointing_needs_no_download(store: LocalFolder, tmp_path: Path) -> None:
     address = published(store, tmp_path)
     store.delete(f"{address}/model.ubj")
     assert pointer_to(store, address, pointed_at=NOW, current=None).address == address
+
+
+def test_a_bundle_that_nothing_needs_is_swept(store: LocalFolder, registry: BundleRegistry, tmp_path: Path) -> None:
+    """Told first, then removed; what is needed stays whole, and so do pointers and what is no bundle."""
+    needed, old = published(store, tmp_path), published(store, tmp_path, arm="deeper", date=NEXT)
+    registry.point("production", "click_rate", candidate(store, needed), None)
+    store.put("bundles/click_rate/notes.txt", b"mine")
+    there = list(store.list(""))
+    young, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+    assert list(registry.sweep(lambda address: False, young, remove=True)) == []
+    told = list(registry.sweep(lambda address: address == needed, tomorrow, remove=False))
+    assert list(store.list("")) == there
+    files = [stored for stored in there if stored.key.startswith(f"{old}/")]
+    assert [(one.address, one.parts, one.size) for one in told] == [(old, 6, sum(stored.size for stored in files))]
+    assert told[0].why.startswith("nothing needs this version, last written 20")
+    assert list(registry.sweep(lambda address: address == needed, tomorrow, remove=True)) == told
+    assert list(registry.sweep(lambda address: address == needed, tomorrow, remove=True)) == []
+    assert list(store.list("")) == [stored for stored in there if stored not in files]
+    registry.fetch(needed, tmp_path / "fetched")
+
+
+def test_what_was_not_published_to_its_end_is_swept(
+    store: LocalFolder, registry: BundleRegistry, tmp_path: Path
+) -> None:
+    """Whether or not it is needed: it does not exist. Nor does what a killed sweep leaves, which ends so."""
+    address = published(store, tmp_path)
+    store.delete(f"{address}/{MANIFEST}")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    (swept,) = registry.sweep(lambda address: True, tomorrow, remove=True)
+    assert (swept.address, swept.parts, swept.why) == (address, 5, "left by a writer that was killed or replaced")
+    assert list(store.list("")) == []
+
+
+def test_the_manifest_goes_first(store: LocalFolder, tmp_path: Path) -> None:
+    """A bundle is not there any more before it is not whole any more."""
+    address = published(store, tmp_path)
+    removed = []
+
+    class Watched(LocalFolder):
+        def delete(self, key: str) -> None:
+            removed.append(key)
+
+    list(BundleRegistry(Watched(store.root)).sweep(lambda _: False, datetime.now(UTC) + timedelta(1), remove=True))
+    assert removed[0] == f"{address}/{MANIFEST}"

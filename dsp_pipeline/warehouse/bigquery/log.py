@@ -1,11 +1,12 @@
 """The receipts of all tables of a dataset: one table, `receipts`, to which rows are only added.
 
 The row of the highest generation (and number, if a job had to be started again) counts. A row without a receipt says
-that the partition was dropped. Each row is inserted by a job whose id says which row it is, so none is inserted twice.
+that the partition is gone. Each row is inserted by a job whose id says which row it is, so none is inserted twice.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ class Entry:
 
     generation: int = -1
     receipt: Receipt | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many partitions of a table are complete, and when the last of their receipts was added."""
+
+    partitions: int
+    last: datetime
 
 
 class ReceiptLog:
@@ -60,6 +69,18 @@ class ReceiptLog:
         )
         return {(row["table_id"], row["partition_id"]) for row in found if row["complete"]}
 
+    def written(self, tables: Iterable[str]) -> Mapping[str, Written]:
+        """What is complete of several tables, by address; those of which nothing is are not in it. One query."""
+        from google.cloud import bigquery
+
+        found = self._ask(
+            "SELECT table_id, COUNT(*) AS partitions, MAX(written_at) AS last "
+            f"FROM (SELECT * FROM `{self.place}` WHERE table_id IN UNNEST(@tables) {_COUNTS}) "
+            "WHERE receipt IS NOT NULL GROUP BY table_id",
+            bigquery.ArrayQueryParameter("tables", "STRING", sorted(tables)),
+        )
+        return {row["table_id"]: Written(row["partitions"], row["last"]) for row in found}
+
     def entry(self, table: str, partition: str) -> Entry:
         """What counts for one partition."""
         found = self._ask(
@@ -84,7 +105,7 @@ class ReceiptLog:
                 return None
             time.sleep(0.2)
 
-    def add(self, name: str, table: str, partition: str, generation: int, number: int, receipt: Receipt | None) -> bool:
+    def add(self, name: str, table: str, partition: str, generation: int, number: int, receipt: Receipt) -> bool:
         """Add a row, once; False if another process was first. `name` begins the job's id."""
         from google.cloud import bigquery
 
@@ -93,7 +114,7 @@ class ReceiptLog:
             _text("partition_id", partition),
             bigquery.ScalarQueryParameter("generation", "INT64", generation),
             bigquery.ScalarQueryParameter("number", "INT64", number),
-            bigquery.ScalarQueryParameter("receipt", "STRING", receipt.to_json().decode() if receipt else None),
+            _text("receipt", receipt.to_json().decode()),
         ]
         sql = (
             f"INSERT INTO `{self.place}` (table_id, partition_id, generation, number, written_at, receipt) "
@@ -101,15 +122,39 @@ class ReceiptLog:
             f"WHERE NOT EXISTS (SELECT 1 FROM `{self.place}` WHERE table_id = @table_id "
             "AND partition_id = @partition_id AND generation = @generation AND number = @number)"
         )
+        what = f"the receipt of {table}/{partition} cannot be written"
+        return self._inserted(f"{name}-receipt-{number}", sql, given, what) == 1
+
+    def withdraw(self, table: str, before: datetime) -> bool:
+        """Say of all partitions of the table that they are gone; False if none is complete, or one is since `before`.
+
+        One statement looks and writes. Its rows are two generations later: a writer who is at work on the table may yet
+        add the next one, and what it wrote goes too.
+        """
+        from google.cloud import bigquery
+
+        given = [_text("table_id", table), bigquery.ScalarQueryParameter("before", "TIMESTAMP", before)]
+        sql = (
+            f"INSERT INTO `{self.place}` (table_id, partition_id, generation, number, written_at, receipt) "
+            "SELECT table_id, partition_id, generation + 2, 0, CURRENT_TIMESTAMP(), CAST(NULL AS STRING) "
+            f"FROM (SELECT * FROM `{self.place}` WHERE table_id = @table_id {_COUNTS}) "
+            f"WHERE receipt IS NOT NULL AND NOT EXISTS (SELECT 1 FROM `{self.place}` "
+            "WHERE table_id = @table_id AND receipt IS NOT NULL AND written_at >= @before)"
+        )
+        name = f"dsp-{self._clients.settings.dataset}-{table}-gone-{secrets.token_hex(8)}"
+        return self._inserted(name, sql, given, f"the receipts of {table} cannot be withdrawn") > 0
+
+    def _inserted(self, name: str, sql: str, given: list[Any], what: str) -> int:
+        """How many rows the statement added, if this process was the first to run it. `name` begins the job's id."""
+        from google.cloud import bigquery
 
         def start(job_id: str, labels: Mapping[str, str]) -> Any:
             config = bigquery.QueryJobConfig(query_parameters=given, labels={**self._clients.settings.labels, **labels})
             client, retry = self._clients.bigquery, self._clients.retry
             return client.query(sql, job_config=config, job_id=job_id, retry=retry, job_retry=None)
 
-        what = f"the receipt of {table}/{partition} cannot be written"
-        ran = next(self._jobs.once(f"{name}-receipt-{number}", "", what, start))
-        return ran.mine and ran.job.num_dml_affected_rows == 1
+        ran = next(self._jobs.once(name, "", what, start))
+        return ran.job.num_dml_affected_rows or 0 if ran.mine else 0
 
     @cached_property
     def born(self) -> str:

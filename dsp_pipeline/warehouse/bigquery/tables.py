@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ from dsp_pipeline.warehouse.nothing import TYPES
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
+    from google.cloud.bigquery.table import TableListItem
 
 _MOST_CLUSTERED = 4
+_PAGE = 1000  # tables in one answer of a listing
+_VERSION = re.compile(r"[0-9a-f]{12}")
 _CLUSTERABLE = frozenset({"STRING", "INTEGER", "INT64", "DATE", "TIMESTAMP", "BOOLEAN", "BOOL"})
 
 
@@ -49,6 +53,34 @@ class Tables:
             with self._jobs.told(f"the table {self.place(table)} cannot be read"):
                 self._born[table.address] = self._make(table, event_schema(table), create=False)
 
+    def ours(self) -> list[str]:
+        """The addresses of all tables that we made, which name and labels tell; whatever else is there is not ours."""
+        client, settings = self._clients.bigquery, self._clients.settings
+        place = f"{settings.project}.{settings.dataset}"
+        with self._jobs.told(f"the tables of {place} cannot be listed"):
+            listed = client.list_tables(place, page_size=_PAGE, retry=self._clients.retry)
+            return sorted(one.table_id for one in listed if one.table_type == "TABLE" and _is_ours(one))
+
+    def stored(self, address: str) -> bigquery.Table | None:
+        """What BigQuery tells of a table; None if it is not there."""
+        from google.api_core import exceptions as api
+
+        settings = self._clients.settings
+        place = f"{settings.project}.{settings.dataset}.{address}"
+        try:
+            with self._jobs.told(f"the table {place} cannot be read"):
+                return self._clients.bigquery.get_table(place, retry=self._clients.retry)
+        except WarehouseError as error:
+            if isinstance(error.__cause__, api.NotFound):
+                return None
+            raise
+
+    def remove(self, table: bigquery.Table) -> None:
+        """Nothing happens if it is gone already."""
+        with self._jobs.told(f"the table {table.full_table_id} cannot be removed"):
+            self._clients.bigquery.delete_table(table, not_found_ok=True, retry=self._clients.retry)
+        self._born.pop(table.table_id, None)
+
     def _make(self, table: Table, schema: list[bigquery.SchemaField], *, create: bool = True) -> str:
         from google.api_core import exceptions as api
         from google.cloud import bigquery
@@ -78,6 +110,13 @@ class Tables:
                 client.update_table(found, ["schema"], retry=retry)
             except api.PreconditionFailed:
                 continue  # another process changed the table at the same moment: look again
+
+
+def _is_ours(listed: TableListItem) -> bool:
+    """Whether it is named `<name>_<version>` and says so in the labels that `_make` gave it."""
+    name, _, version = listed.table_id.rpartition("_")
+    labels = listed.labels
+    return bool(_VERSION.fullmatch(version)) and (labels.get("table"), labels.get("version")) == (name.lower(), version)
 
 
 def _refuse_expiring(table: bigquery.Table) -> None:

@@ -2,7 +2,7 @@
 
 A partition is replaced by one job on its decorator (`table$2026112105`), which BigQuery does as a whole or not at
 all. The receipt is added afterwards, by another job. The first job's id is the lock: it names the partition and its
-generation (how many receipts it has had), so of several writers one starts it and the others find it.
+generation (which each receipt makes higher), so of several writers one starts it and the others find it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,12 +25,14 @@ from dsp_pipeline.events.schema import Event
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.settings import BigQuerySettings
 from dsp_pipeline.sql.query import Query
+from dsp_pipeline.storage.sweep import Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.bigquery.clients import Clients
 from dsp_pipeline.warehouse.bigquery.jobs import Jobs
 from dsp_pipeline.warehouse.bigquery.log import Entry, ReceiptLog
 from dsp_pipeline.warehouse.bigquery.reading import Reading
 from dsp_pipeline.warehouse.bigquery.staging import Staging
+from dsp_pipeline.warehouse.bigquery.sweep import swept
 from dsp_pipeline.warehouse.bigquery.tables import Tables, bounds, columns
 from dsp_pipeline.warehouse.fit import doubled, fitted
 from dsp_pipeline.warehouse.nothing import nothing_of
@@ -188,16 +190,8 @@ class BigQueryWarehouse:
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         return self._log.receipts(table.address)
 
-    def drop(self, table: Table, partition: str) -> None:
-        # Whatever the log says: a job whose writer died before its receipt must not be found again.
-        added = False
-        while not added:
-            generation = self._log.entry(table.address, partition).generation + 1
-            name = f"dsp-{self.settings.dataset}-{table.address}-{partition}-{self._log.born}-drop-{generation}"
-            added = self._log.add(name, table.address, partition, generation, 0, None)
-        with self._jobs.told(f"{table.address}/{partition} cannot be dropped"):
-            place = self._tables.place(table, partition)
-            self._clients.bigquery.delete_table(place, not_found_ok=True, retry=self._clients.retry)
+    def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
+        return swept(self._tables, self._log, keep, before, remove=remove)
 
     def _written(
         self,
@@ -221,7 +215,7 @@ class BigQueryWarehouse:
                         return receipt
                     counts = self._log.entry(table.address, partition).receipt
                     if counts is None:
-                        raise WarehouseError(f"{what}: it was dropped at the same moment; run this again.")
+                        raise WarehouseError(f"{what}: its table was removed at the same moment; run this again.")
                     return counts
                 later = self._log.wait(table.address, partition, entry.generation, ran.job.ended)
                 if later is not None:
