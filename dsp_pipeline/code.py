@@ -276,9 +276,11 @@ class _Closure:
         """From a module along attributes to a definition; all of the last module on the way if there is none."""
         while True:
             module = self._find(name)
-            if module and attributes and self._reach(module, attributes[0], attributes[1:]):
-                return
             deeper = f"{name}.{attributes[0]}".lstrip(".") if attributes else ""
+            if module and attributes and self._reach(module, attributes[0], attributes[1:]):
+                links = module.file.links.get(attributes[0], ())
+                if deeper not in [link.target(module.package) for link in links]:  # as `from . import x` in `__init__`
+                    return
             if self._find(deeper) or any(map(os.path.isdir, self._bases(deeper))):
                 name, attributes = deeper, attributes[1:]
                 continue

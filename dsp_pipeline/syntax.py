@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 from dsp_pipeline.errors import ModelError
 
@@ -89,13 +90,14 @@ class Piece:
 
 
 class _FormattedStrings(ast.NodeTransformer):
-    """Writes them as calls, because Python 3.11 and 3.12 choose other quotes for them."""
+    """Writes them as calls: Python 3.11 and 3.12 differ in their quotes, and in empty parts."""
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:  # noqa: N802 - ast gives the name
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         self.generic_visit(node)
-        return ast.Call(ast.Name("f-string", ast.Load()), node.values, [])
+        parts = [part for part in node.values if not (_is_text(part) and not part.value)]
+        return ast.Call(ast.Name("f-string", ast.Load()), parts, [])
 
-    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:  # noqa: N802 - ast gives the name
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
         self.generic_visit(node)
         parts = [node.value, ast.Constant(node.conversion), node.format_spec or ast.Constant(None)]
         return ast.Tuple(parts, ast.Load())
@@ -243,7 +245,7 @@ def _stripped(block: list[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def _is_text(node: ast.expr) -> bool:
+def _is_text(node: ast.expr) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
