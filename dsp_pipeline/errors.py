@@ -10,6 +10,7 @@ sentence and nothing else. Errors that are not in this tree are bugs of ours and
     │   ├── SourceError          events/sources/*.yaml
     │   ├── ExperimentError      experiments/*.yaml
     │   ├── ModelError           models/*.py
+    │   ├── StepError            tasks/*.py, functions with @step
     │   └── SqlError             features/*.sql
     │       ├── UndeclaredTableError   the query names a table that its header does not declare
     │       └── NonPortableSqlError    the query uses what the two engines answer differently
@@ -75,6 +76,10 @@ class ExperimentError(DefinitionError):
 
 class ModelError(DefinitionError):
     """A model file lacks something or has a wrong value."""
+
+
+class StepError(DefinitionError):
+    """A step's function, or what it gives back, is not as its decorator and annotations say."""
 
 
 class SqlError(DefinitionError):

@@ -83,7 +83,7 @@ def _receipt_at(address: str) -> Receipt | None:
     stem, _, name = address.rpartition("/")
     if address.startswith("raw/"):
         return None
-    if stem.startswith(("ingest/", "train/")):
+    if stem.startswith(("ingest/", "train/", "step/")):
         return ReceiptTarget(store_index(f"{stem}/"), address).receipt()
     return ReceiptTarget(table_index(stem.rpartition("_")[0]), address, name).receipt()
 

@@ -80,7 +80,7 @@ def read_header(path: Path, text: str) -> Header:
     declared = entries.get("compatible_with", [(0, "")])
     return Header(
         grain=" ".join(grain),
-        reads=_reads(path, entries["reads"]),
+        reads=parse_reads(path, entries["reads"], path.stem),
         key=_key(path, entries["key"]),
         reads_line=entries["reads"][0][0],
         key_line=entries["key"][0][0],
@@ -101,7 +101,10 @@ def _comment_lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def _reads(path: Path, lines: list[tuple[int, str]]) -> tuple[Read, ...]:
+def parse_reads(
+    path: Path, lines: list[tuple[int, str]], name: str, example: str = _READS_EXAMPLE
+) -> tuple[Read, ...]:
+    """What `name` reads, as numbered lines of the file say it, or SqlError with the line and what to write there."""
     text = "\n".join(content for _, content in lines)
     reads: list[Read] = []
     at = 0
@@ -110,7 +113,7 @@ def _reads(path: Path, lines: list[tuple[int, str]]) -> tuple[Read, ...]:
         found = _READ.match(text, at)
         if not found:
             wrong = text[at:].strip().split("\n")[0]
-            raise SqlError(path, line, f"cannot read `{wrong}` in `reads:`; {_READS_EXAMPLE}")
+            raise SqlError(path, line, f"cannot read `{wrong}` in `reads:`; {example}")
         read = Read(found[1], int(found[2]), int(found[3]))
         if read.first > read.last:
             cure = f"write {read.table} [{read.last:+d}, {read.first:+d}]"
@@ -119,13 +122,13 @@ def _reads(path: Path, lines: list[tuple[int, str]]) -> tuple[Read, ...]:
             raise SqlError(
                 path, line, f"{read.table} is declared twice in `reads:`; give it one window that covers both"
             )
-        if read.table.lower() == path.stem.lower():
+        if read.table.lower() == name.lower():
             cure = "keep running totals in a table of their own, or read the events of a longer window"
-            raise SqlError(path, line, f"{path.stem} reads itself; {cure}")
+            raise SqlError(path, line, f"{name} reads itself; {cure}")
         reads.append(read)
         at = found.end()
     if not reads:
-        raise SqlError(path, lines[0][0], f"`reads:` is empty; {_READS_EXAMPLE}")
+        raise SqlError(path, lines[0][0], f"`reads:` is empty; {example}")
     return tuple(reads)
 
 
