@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,13 +47,14 @@ class Code:
     reached: tuple[str, ...]
 
 
-def reached(entries: Sequence[Entry], roots: Sequence[Path]) -> Code:
+def reached(entries: Sequence[Entry], roots: Sequence[Path], apart: Collection[str] = ()) -> Code:
     """The code that the entries reach. `a.b` is `a/b/__init__.py` or `a/b.py` in the first of `roots` that has it.
 
     A root that is a `site-packages` holds other people's code too: there, only packages of entries are the project.
+    The modules in `apart` do not count, as if they were other people's.
     ModelError, with file and line, if a file cannot be read or is not Python.
     """
-    return _Closure(entries, roots).code()
+    return _Closure(entries, roots, apart).code()
 
 
 def deciding_versions(packages: Iterable[str]) -> dict[str, str]:
@@ -86,9 +87,9 @@ class _Module:
 class _Closure:
     """What is reached, collected from the entries onwards; `_left` are the pieces and modules not yet looked into."""
 
-    def __init__(self, entries: Sequence[Entry], roots: Sequence[Path]) -> None:
+    def __init__(self, entries: Sequence[Entry], roots: Sequence[Path], apart: Collection[str]) -> None:
         self._roots = [os.path.abspath(root) for root in roots]
-        self._modules: dict[str, _Module | None] = {}
+        self._modules: dict[str, _Module | None] = dict.fromkeys(apart)
         self._packages: set[str] = set()
         self._texts: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         self._listed: set[tuple[str, str]] = set()
