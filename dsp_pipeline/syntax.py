@@ -175,8 +175,6 @@ def _at_top(statement: ast.stmt) -> Iterator[ast.AST]:
     while left:
         node = left.pop()
         yield node
-        if isinstance(node, (*_BLOCKS, ast.Match)):
-            _strip_blocks(node)
         if not isinstance(node, _SCOPES):
             left += ast.iter_child_nodes(node)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsp_pipeline.code import Code, deciding_versions, reached
@@ -25,6 +25,9 @@ class Mine(Base):
     """A kind of rows."""
 
     size = 3
+
+class Odd(Exception):
+    """What is odd."""
 
 def prepare(rows):
     """What is done first."""
@@ -82,6 +85,7 @@ def other(value):
 """
 
 FILES = {
+    "models/__init__.py": "",
     "models/m.py": MODEL,
     "lib/__init__.py": "",
     "lib/rows.py": ROWS,
@@ -118,6 +122,7 @@ def changed(folder: Path, files: dict[str, str], file: str, old: str, new: str) 
         ("models/m.py", '"""A model."""\n', ""),
         ("models/m.py", '"""A kind of rows."""', '"""Rows of a kind."""'),
         ("models/m.py", '    """What is done first."""\n', ""),
+        ("models/m.py", '"""What is odd."""', "pass"),
         ("models/m.py", "import build, Base", "import (\n    Base,\n    build,\n)"),
         ("models/m.py", '"a = b"', '"b = c"'),
         ("models/m.py", ', compatible_with="a = b"', ""),
@@ -159,6 +164,7 @@ def test_what_makes_no_difference_does_not_count(tmp_path: Path, file: str, old:
         ("lib/maths.py", "def other", "print(scaled(1))\n\ndef other"),
         ("lib/maths.py", "def other", "if SHIFT:\n    def scaled(value): ...\n\ndef other"),
         ("lib/__init__.py", "", "print('imported')"),
+        ("models/__init__.py", "", "print('imported')"),
     ],
 )
 def test_what_is_reached_counts(tmp_path: Path, file: str, old: str, new: str) -> None:
@@ -171,6 +177,10 @@ WAYS = {
     "module alias": {"models/m.py": "import lib.x as x\nmodel = x.used(1)"},
     "dotted module": {"models/m.py": "import lib.x\nmodel = lib.x.used(1)"},
     "module of a folder": {"models/m.py": "from lib import x\nmodel = x.used(1)"},
+    "module of folders": {
+        "models/m.py": "from lib import deep\nmodel = deep.y.used(1)",
+        "lib/deep/y.py": "from ..x import used",
+    },
     "module of a package": {"lib/__init__.py": "", "models/m.py": "from lib import x\nmodel = x.used(1)"},
     "name of a function and its module": {
         "lib/__init__.py": "",
@@ -243,6 +253,7 @@ def test_every_way_of_importing_leads_to_the_definition(tmp_path: Path, way: str
         "from lib.x import *\nmodel = used(1)",
         "from lib.x import made_at_run_time\nmodel = made_at_run_time(1)",
         "from lib import x\nmodel = x.made_at_run_time(1)",
+        "from lib.y import f\nmodel = f(1)",
         "from lib.y import g\nmodel = g(1)",
         "from lib.x import by_name\nmodel = by_name('used')",
         "def f():\n    from lib import x  # for what it does\nmodel = f()",
@@ -253,7 +264,7 @@ def test_of_a_module_that_is_used_in_an_unknown_way_all_counts(tmp_path: Path, m
     files = {
         "models/m.py": model,
         "lib/x.py": X["lib/x.py"] + "def by_name(name): return globals()[name]\n",
-        "lib/y.py": "from lib.x import *\ndef f(n): return n",
+        "lib/y.py": "from lib.x import *\ndef f(n): return used(n)",
     }
     assert changed(tmp_path, files, "lib/x.py", "n + 1", "n + 11")
     assert changed(tmp_path, files, "lib/x.py", "n + 2", "n + 22")
@@ -293,11 +304,13 @@ def test_what_an_imported_module_runs_counts_however_deep_it_is_imported(tmp_pat
 
 
 def test_the_order_of_definitions_does_not_count_and_that_of_assignments_does(tmp_path: Path) -> None:
-    """A function may move; of `A = 1` and `A = 2` the last decides."""
+    """A function may move; of `A = 1` and `A = 2` the last decides, and where it stands."""
     first, second = "def a(): return 1\n", "def b(): return a()\n"
     files = {"models/m.py": f"{first}{second}A = 1\nA = 2\n"}
     assert not changed(tmp_path, files, "models/m.py", first + second, second + first)
     assert changed(tmp_path, files, "models/m.py", "A = 1\nA = 2\n", "A = 2\nA = 1\n")
+    orders = ("A = 1\nA = 2\nB = A", "A = 1\nB = A\nA = 2")
+    assert len({code(tmp_path, {"models/m.py": text}, "B").fingerprint for text in orders}) == 2
 
 
 def test_an_entry_may_be_one_name_of_a_file(tmp_path: Path) -> None:
@@ -305,6 +318,12 @@ def test_an_entry_may_be_one_name_of_a_file(tmp_path: Path) -> None:
     files = {**FILES, "models/m.py": MODEL + "\ndef alone():\n    return LEFT\nLEFT = 1\n"}
     assert code(tmp_path, files, "alone").reached == ("models.m:LEFT", "models.m:alone")
     assert code(tmp_path, files, "gone").reached == (*code(tmp_path, files).reached[:-1], "models.m:*")
+
+
+def test_a_global_that_a_function_only_adds_to_counts(tmp_path: Path) -> None:
+    """Though the function has no line that reads it."""
+    files = {"models/m.py": "n = 0\ndef f():\n    global n\n    n += 1"}
+    assert code(tmp_path, files, "f").reached == ("models.m:f", "models.m:n")
 
 
 def test_what_is_reached_is_told_by_name(tmp_path: Path) -> None:
@@ -391,6 +410,13 @@ def test_a_module_is_taken_of_the_first_root_that_has_it(tmp_path: Path) -> None
     assert reached([(entry, None)], [second, first]) == before
 
 
+def test_of_roots_within_each_other_the_inner_one_names_the_entry(tmp_path: Path) -> None:
+    """In whatever order they are given."""
+    inner = write(tmp_path / "in" / "side", FILES)
+    entry = (inner / "models" / "m.py", None)
+    assert reached([entry], [tmp_path, inner]) == reached([entry], [inner, tmp_path]) == reached([entry], [inner])
+
+
 def test_beside_installed_packages_only_those_of_the_entries_are_the_project(tmp_path: Path) -> None:
     """The same code has one fingerprint from a checkout and installed."""
     files = {"app/__init__.py": "", "app/m.py": "import app.x, lib\nmodel = app.x.f(lib)", "app/x.py": "def f(n): ..."}
@@ -410,6 +436,7 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert reached([(path, None)], [tmp_path]) != before
 
 
+@settings(max_examples=25, deadline=None)
 @given(lines=st.lists(st.sampled_from(["", "# a word", "    # further in", "\t", "\f"]), min_size=40, max_size=40))
 def test_comments_and_blank_lines_never_count(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Wherever they are put between lines."""
