@@ -417,6 +417,17 @@ def test_of_roots_within_each_other_the_inner_one_names_the_entry(tmp_path: Path
     assert reached([entry], [tmp_path, inner]) == reached([entry], [inner, tmp_path]) == reached([entry], [inner])
 
 
+def test_modules_that_are_kept_apart_do_not_count(tmp_path: Path) -> None:
+    """Neither they nor what only they reach; that they are imported still counts."""
+    entry = (write(tmp_path, FILES) / "models" / "m.py", None)
+    found = reached([entry], [tmp_path], ["lib.maths"])
+    assert found.reached == ("lib.rows:Base", "lib.rows:LIMIT", "lib.rows:build", "models/m.py")
+    write(tmp_path, {"lib/maths.py": "scaled = 3"})
+    assert reached([entry], [tmp_path], ["lib.maths"]) == found
+    write(tmp_path, {"lib/rows.py": ROWS.replace("scaled as", "other as")})
+    assert reached([entry], [tmp_path], ["lib.maths"]).fingerprint != found.fingerprint
+
+
 def test_beside_installed_packages_only_those_of_the_entries_are_the_project(tmp_path: Path) -> None:
     """The same code has one fingerprint from a checkout and installed."""
     files = {"app/__init__.py": "", "app/m.py": "import app.x, lib\nmodel = app.x.f(lib)", "app/x.py": "def f(n): ..."}
