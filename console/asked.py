@@ -41,8 +41,9 @@ def task_of(words: Sequence[str]) -> luigi.Task:
             raise UnknownNameError(f"parameter of {kind.task_family}", name, parameters)
         named[name] = parameters[name].parse(text)
     for word in bare:
-        name = _place(word, kind, parameters, named)
-        named[name] = parameters[name].parse(word)
+        for part in word.split("/"):
+            name = _place(part, kind, parameters, named)
+            named[name] = parameters[name].parse(part)
     if "date" in parameters and "date" not in named and "start" not in named:
         named["date"] = newest_day()
     if "hour" in parameters and "hour" not in named:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from console import luigid, open_bandit, report, truth, workers
 from dsp_pipeline.simulator import DEMO_FAULTS, Simulation, simulate
-from tasks import DailyPipeline
+from tasks.daily_pipeline import DailyPipeline
 from tasks.settings import platform
 
 ASSISTANTS = 1  # beside the worker that plans the graph

@@ -67,6 +67,8 @@ class Forecast:
         for task, why in pending.found:
             if why == NO_LOGS:
                 self._group(task, WAITS).times.append(time_of(task))
+        for group in self.groups:
+            group.times.sort(key=str)
 
     @property
     def to_build(self) -> int:

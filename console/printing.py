@@ -7,11 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LONGEST = 28  # characters of a value that is shown
 
 as_json: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -36,6 +41,22 @@ def tell_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def rows_table(rows: pa.Table, width: int) -> Table:
+    """A few rows: a row a line if that fits into `width` characters, else a column a line."""
+    cells = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
+    wide = sum(max(map(len, [name, *column])) + 2 for name, column in zip(rows.column_names, cells, strict=True))
+    types = [str(column.type) for column in rows.schema]
+    if wide <= width:
+        made = table(*rows.column_names)
+        for line in zip(*cells, strict=True):
+            made.add_row(*line)
+        return made
+    made = table("column", "type", *(f"row {place}" for place in range(1, rows.num_rows + 1)))
+    for name, type_, column in zip(rows.column_names, types, cells, strict=True):
+        made.add_row(name, type_, *column)
+    return made
+
+
 def number(value: float | None) -> str:
     return "?" if value is None else f"{value:,.0f}"
 
@@ -49,6 +70,17 @@ def size(value: float | None) -> str:
             return f"{value:,.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _plain(value: Any) -> Any:
