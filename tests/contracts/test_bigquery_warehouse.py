@@ -201,14 +201,26 @@ def test_what_was_swept_is_loaded_again(warehouse: BigQueryWarehouse, root: Path
     table = Table("click", "0123456789ab", EVENTS["click"])
     with pytest.raises(Dead):
         load(dying(bigquery_warehouse(root)), make_clicks(3), table=table)
-    ours = f"{table.address}: left by a writer that was killed or replaced"
     yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
     assert list(warehouse.sweep(lambda address: False, yesterday, remove=True)) == []
-    assert [f"{one.address}: {one.why}" for one in warehouse.sweep(lambda address: True, tomorrow, remove=True)] == [
-        ours
-    ]
+    assert list(warehouse.sweep(lambda address: True, tomorrow, remove=True)) == []
+    (swept,) = warehouse.sweep(lambda address: False, tomorrow, remove=True)
+    assert (swept.address, swept.why) == (table.address, "left by a writer that was killed or replaced")
     assert load(warehouse, make_clicks(3), table=table).rows == len(read(warehouse, table)) == 3
     assert len(jobs(root, "load")) == 2
+
+
+def test_a_receipt_that_comes_while_its_table_goes_does_not_count(warehouse: BigQueryWarehouse) -> None:
+    """It speaks of rows that go with the table; the one after it speaks of the table that is made anew."""
+    log, tomorrow = warehouse._log, datetime.now(UTC) + timedelta(days=1)
+    receipt = receipt_of(PARTITION)
+    assert log.born
+    assert log.add("first", CLICK.address, PARTITION, 0, 0, receipt)
+    assert log.withdraw(CLICK.address, tomorrow)
+    assert log.add("late", CLICK.address, PARTITION, 1, 0, receipt)
+    assert warehouse.receipts(CLICK) == {}
+    assert log.add("anew", CLICK.address, PARTITION, log.entry(CLICK.address, PARTITION).generation + 1, 0, receipt)
+    assert warehouse.receipts(CLICK) == {PARTITION: receipt}
 
 
 def test_what_others_keep_in_the_dataset_is_not_swept(warehouse: BigQueryWarehouse) -> None:

@@ -78,7 +78,7 @@ def test_a_table_into_which_something_was_written_since_stays(warehouse: Warehou
 
     assert sweep(warehouse, late, moment) == []
     there = everything(warehouse, root)
-    assert sweep(warehouse, lambda address: False, moment) == []
+    assert sweep(warehouse, lambda address: False, moment, remove=False) == []
     assert everything(warehouse, root) == there
     assert [len(read(warehouse, OLD, [partition])) for partition in (PARTITION, LATER)] == [3, 1]
     (one,) = sweep(warehouse)
@@ -99,11 +99,11 @@ def killed_before_the_rows(warehouse: Warehouse) -> Warehouse:
         delete(what)
 
     if isinstance(warehouse, BigQueryWarehouse):
-        warehouse._tables.remove = die  # type: ignore[method-assign]
+        warehouse._tables.remove = die  # type: ignore[method-assign, assignment]
     else:
         assert isinstance(warehouse, DuckDBWarehouse)
         delete: Callable[[Any], None] = warehouse._folder.delete
-        warehouse._folder.delete = die  # type: ignore[method-assign]
+        warehouse._folder.delete = die  # type: ignore[method-assign, assignment]
     return warehouse
 
 
