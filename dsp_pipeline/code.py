@@ -18,7 +18,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -100,8 +100,9 @@ class _Closure:
         self._own = {place.split("/")[0] for _, place in places}
         for (path, name), (root, place) in zip(entries, places, strict=True):
             module = self._entry(os.path.abspath(path), root, place)
-            if name is None:
-                self._take_whole(module, place)
+            if name is None:  # known by its folder and name, wherever the folder lies
+                known_as = "/".join(place.split("/")[-2:])
+                self._take_whole(replace(module, name=known_as.removesuffix(".py").replace("/", ".")), known_as)
             elif not self._reach(module, name, ()):
                 self._take_whole(module)
         while self._left:
@@ -176,7 +177,8 @@ class _Closure:
 
     def _run(self, module: _Module) -> None:
         """What happens when the module is imported."""
-        parent = self._find(module.name.rpartition(".")[0]) if module.package else None
+        is_package = module.name == module.package
+        parent = self._find(module.package.rpartition(".")[0] if is_package else module.package)
         if parent:
             self._touch(parent)
         for piece in module.file.pieces:

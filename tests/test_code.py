@@ -469,5 +469,16 @@ def test_of_this_project_all_that_fits_and_measures_a_model_counts_and_no_more()
     assert {"parameters:canonical", "curve:Curve", "golden:GoldenRows"} <= training
     assert not training & {"model:load_model", "model:find_models"}
     others = {name.split(":")[0] for name in found.reached if ".training." not in name}
-    assert others == {"dsp_pipeline.errors", "dsp_pipeline/models/click_rate.py"}
+    assert others == {"dsp_pipeline.errors", "models/click_rate.py"}
     assert found.packages == {"numpy", "pyarrow", "sklearn", "xgboost"}
+
+
+def test_a_file_that_is_taken_whole_is_known_by_its_folder_and_name(tmp_path: Path) -> None:
+    """A copy of the team's folders elsewhere is the same code, with the project's own modules from the other root."""
+    files = {"app/models/m.py": "from lib.rows import build\nmodel = build(1)", **FILES}
+    first = write(tmp_path / "first", files)
+    other = write(tmp_path / "other", {"copy/models/m.py": files["app/models/m.py"]})
+    here = reached([(first / "app" / "models" / "m.py", None)], [first])
+    there = reached([(other / "copy" / "models" / "m.py", None)], [other, first])
+    assert "models/m.py" in here.reached
+    assert here == there

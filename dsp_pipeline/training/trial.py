@@ -52,8 +52,7 @@ class Trial:
         ModelError if the model file's `compatible_with` is wrong; SettingsError if a library is not installed.
         """
         file, experiment = self.model.file, self.experiment.file
-        roots = (file.parents[2], _PROJECT)
-        code = reached([(file, None), (_FIT, "fit")], roots)
+        code = reached([(file, None), (_FIT, "fit")], (file.parents[2], _PROJECT))
         try:
             counts = compatible(code.fingerprint, self.model.compatible_with)
         except ValueError as error:
