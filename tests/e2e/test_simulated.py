@@ -208,7 +208,7 @@ from pathlib import Path
 from rich.console import Console
 from console import report
 from console.workers import Ran
-from tasks import DailyPipeline
+from tasks.daily_pipeline import DailyPipeline
 now = datetime.now(UTC)
 found = report.graph(DailyPipeline(date=date.fromisoformat("{DAY}")))
 report.show(found, Ran(now, now, (Path("x"),)), Console(width=200))

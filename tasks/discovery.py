@@ -1,0 +1,47 @@
+"""A task is found because its file is in tasks/: every module of the package is imported."""
+
+from __future__ import annotations
+
+import pkgutil
+import traceback
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+import luigi
+from luigi.task_register import Register
+
+from dsp_pipeline.errors import DspError, StepError
+
+
+def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
+    """The tasks of all modules of the package by name, without those that others are made of (their names end in Task).
+
+    StepError, with file and line, if a file cannot be run, or a step has the name of another task.
+    """
+    for found in pkgutil.iter_modules(folders):
+        _import(f"{package}.{found.name}", Path(next(iter(folders)), f"{found.name}.py"))
+    from tasks.step import refuse_taken_names
+
+    refuse_taken_names()
+    tasks = {name: Register.get_task_cls(name) for name in Register.task_names()}
+    return {
+        name: task
+        for name, task in tasks.items()
+        if task.__module__.startswith(f"{package}.")
+        and not issubclass(task, luigi.Config)
+        and not name.endswith("Task")
+    }
+
+
+def _import(name: str, file: Path) -> None:
+    try:
+        import_module(name)
+    except DspError:
+        raise
+    except SyntaxError as error:
+        raise StepError(error.filename or file, error.lineno, f"not Python: {error.msg}.") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(file)), None)
+        raise StepError(file, line, f"the file cannot be run ({type(error).__name__}: {error}).") from error
