@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from console.asked import PASS_ON, asked, task_of
-from console.forecast import REUSED, TO_BUILD, Forecast
+from console.forecast import REUSED, TO_BUILD, WAITS, Forecast
 from console.printing import as_json, console, number, size, table, tell_json
 from tasks.plan import count, ranges, span
 
@@ -35,4 +35,7 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
             estimates = number(group.rows), size(group.read_bytes), seconds
         shown.add_row(group.task, group.subject, when, group.state, "; ".join(group.why), *estimates, style=style)
     out.print(shown)
-    out.print(f"{task}: {count(found.to_build, 'step')} to build." if found.to_build else f"{task}: nothing to build.")
+    waits = sum(len(group.times) for group in found.groups if group.state == WAITS and group.task != "RawLog")
+    told = [f"{count(found.to_build, 'step')} to build"] if found.to_build else [] if waits else ["nothing to build"]
+    told += [f"{count(waits, 'step')} behind logs that have not arrived"] if waits else []
+    out.print(f"{task}: {', '.join(told)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,10 +42,8 @@ class VersionBook:
             "revision": revision,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        try:
+        with suppress(ConflictError):  # it is known
             self._store.put(_key(version.of, version.name), json.dumps(said, indent=1).encode(), if_absent=True)
-        except ConflictError:
-            pass  # it is known
         self._done.add((version.of, version.name))
 
     def read(self, of: str, name: str) -> Recorded:

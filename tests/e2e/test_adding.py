@@ -1,0 +1,155 @@
+"""Adding is adding: something new is files of its own, which work at once, and no other file changes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.folder import DAY, FIRST, PROJECT, Done, Folder
+
+HOUR = f"{FIRST}T05"
+NEW = {
+    "model": ("view_rate",),
+    "experiment": ("view_rate_first", "--model", "view_rate"),
+    "source": ("acme",),
+    "step": ("row_count", "--table", "view_rate"),
+}
+FILES = {
+    "dsp_pipeline/features/view_rate.sql",
+    "dsp_pipeline/models/view_rate.py",
+    "dsp_pipeline/experiments/view_rate_first.yaml",
+    "dsp_pipeline/events/sources/acme.yaml",
+    "tasks/row_count.py",
+}
+LINES = [
+    {"id": "i1", "time": f"{HOUR}:10:00Z", "user": "u1", "campaign": "7"},
+    {"id": "i2", "time": f"{HOUR}:11:00Z", "user": "u2", "campaign": "8"},
+]
+
+
+class Copy(Folder):
+    """A copy of the project with logs and a lake of its own; its commands run the code of the copy."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path / "work")
+        self.project = path / "project"
+        for name in ("dsp_pipeline", "tasks", "targets", "console"):
+            shutil.copytree(PROJECT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "PYTHONPATH": str(self.project)}
+
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each file of the project."""
+        return {
+            str(path.relative_to(self.project)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in self.project.rglob("*")
+            if path.is_file()
+        }
+
+    def new(self, *words: str) -> Done:
+        return self.python("-m", "console.dsp", "new", *words)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """With two and a half thousand impressions in three days."""
+    made = Copy(tmp_path_factory.mktemp("adding"))
+    made.simulate(impressions_per_day=1_000)
+    return made
+
+
+@pytest.fixture(scope="module")
+def added(copy: Copy) -> Copy:
+    """With a new model, experiment, source and step, from the templates."""
+    before = copy.files()
+    for kind, words in NEW.items():
+        done = copy.new(kind, *words)
+        assert done.code == 0, done.text
+    after = copy.files()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == FILES
+    return copy
+
+
+def test_the_files_are_as_the_project_writes_its_own(added: Copy) -> None:
+    """Formatted, and without a complaint of the linter."""
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    files = [str(added.project / name) for name in sorted(FILES) if name.endswith(".py")]
+    for words in (("format", "--check"), ("check",)):
+        command = [ruff, *words, "--config", str(PROJECT / "pyproject.toml"), "--no-cache", *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_new_experiment_and_step_run(added: Copy) -> None:
+    """The model is trained and exported in both arms, served in none; the step's result is there."""
+    done = added.luigi("RowCount", "--date", DAY, "--least", "5")
+    assert done.code == 0, done.text
+    for arm in ("control", "deeper"):
+        done = added.luigi("ExportModel", "--experiment", "view_rate_first", "--arm", arm, "--date", DAY)
+        assert done.code == 0, done.text
+    addresses = list(added.receipts())
+    assert sum(address.startswith("export/view_rate_first/") for address in addresses) == 2
+    (result,) = (added.lake / "outputs" / "step" / "row_count").glob("*/*/*/*.json")
+    assert json.loads(result.read_bytes())["enough"] == 1
+    assert not (added.lake / "serving").exists()
+
+
+def test_the_new_source_reads_its_logs(added: Copy) -> None:
+    """An hour of them is typed rows."""
+    raw = added.path / "acme-logs" / "impressions" / str(FIRST)
+    raw.mkdir(parents=True)
+    (raw / "05-1.json.gz").write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in LINES).encode()))
+    other = ("--dsp-source", "acme", "--dsp-raw", "acme-logs", "--dsp-lake", "acme-lake")
+    done = added.luigi("BigQueryLoad", "--event", "impression", "--hour", HOUR, *other)
+    assert done.code == 0, done.text
+    rows = [one["rows"] for address, one in added.at("acme-lake").receipts().items() if address.startswith("ingest/")]
+    assert rows == [2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("model", "view_rate"), "view_rate is already a table"),
+        (("model", "click"), "click is already an event"),
+        (("model", "9x"), "'9x' cannot be a name"),
+        (("model", "lambda"), "'lambda' cannot be a name"),
+        (("experiment", "../evil", "--model", "view_rate"), "cannot be a name"),
+        (("experiment", "view_rate_first", "--model", "view_rate"), "is there already"),
+        (("experiment", "second", "--model", "view_rte"), "unknown model 'view_rte': did you mean view_rate?"),
+        (("experiment", "second"), "--model is missing; there are: click_rate, view_rate."),
+        (("source", "acme"), "is there already"),
+        (("step", "row_count"), "is there already"),
+        (("step", "second", "--table", "clik"), "unknown table 'clik'"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_or_taken_name_is_told_and_nothing_is_written(added: Copy, words: tuple[str, ...], told: str) -> None:
+    """Whatever it would name."""
+    before = added.files()
+    done = added.new(*words)
+    assert done.code == 1
+    assert told in done.text
+    assert len(done.errors) == 1
+    assert added.files() == before
+
+
+def test_where_a_file_cannot_be_written_it_is_named(added: Copy) -> None:
+    """And no half of a model is left."""
+    taken = added.project / "dsp_pipeline" / "models" / "third.py"
+    taken.symlink_to("nowhere")
+    try:
+        done = added.new("model", "third")
+    finally:
+        taken.unlink()
+    assert done.code == 1
+    assert f"{taken} cannot be written: File exists" in done.text
+    assert not (added.project / "dsp_pipeline" / "features" / "third.sql").exists()
