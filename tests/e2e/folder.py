@@ -45,6 +45,15 @@ class Done:
         return [line.partition("ERROR")[2].strip() or line for line in lines if " ERROR " in line or "error:" in line]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A command that ended, with what it answered (`out`, standard output) and what it said beside (`err`)."""
+
+    code: int
+    out: str
+    err: str
+
+
 class Folder:
     """`path` holds luigi.cfg (the project's own, changed by `settings`); HOME and TMPDIR are empty folders beside."""
 
@@ -113,6 +122,20 @@ class Folder:
             check=False,
         )
         return Done(done.returncode, done.stdout)
+
+    def dsp(self, *words: str) -> Answer:
+        """`dsp WORDS` in this folder."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("dsp")), *words],
+            cwd=self.path,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def simulate(self, **changes: Any) -> Manifest:
         """Three days of logs from FIRST, 1,500 impressions a day unless changed."""
