@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import click
 
@@ -20,6 +22,15 @@ _TEMPLATES = Path(__file__).parents[1] / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+def _checked(_context: click.Context, _argument: click.Parameter, name: str) -> str:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise DspError(f"{name!r} cannot be a name; use small letters, digits and _, and begin with a letter.")
+    return name
+
+
+_named: Callable[[Any], Any] = click.argument("name", callback=_checked)
+
+
 @click.group(short_help="The files of a new model, experiment, source or step.")
 def command() -> None:
     """Write the files of something new. They work as they are: try them first, then change them.
@@ -29,7 +40,7 @@ def command() -> None:
 
 
 @command.command(short_help="models/NAME.py and features/NAME.sql")
-@click.argument("name")
+@_named
 def model(name: str) -> None:
     """A model and the table that it learns from. Name it for what it predicts, as conversion_rate."""
     package = platform().package
@@ -44,7 +55,7 @@ def model(name: str) -> None:
 
 
 @command.command(short_help="experiments/NAME.yaml")
-@click.argument("name")
+@_named
 @click.option("--model", help="The model that it is about; may be left out where there is only one.")
 def experiment(name: str, model: str | None) -> None:
     """An experiment: some arms of a model, trained and judged on the same days."""
@@ -63,7 +74,7 @@ def experiment(name: str, model: str | None) -> None:
 
 
 @command.command(short_help="events/sources/NAME.yaml")
-@click.argument("name")
+@_named
 def source(name: str) -> None:
     """A layout of raw logs: how our events are made from their lines."""
     path = platform().package / "events" / "sources" / f"{name}.yaml"
@@ -74,7 +85,7 @@ def source(name: str) -> None:
 
 
 @command.command(short_help="tasks/NAME.py")
-@click.argument("name")
+@_named
 @click.option("--table", default="click_rate", show_default=True, help="The table or event that it reads.")
 def step(name: str, table: str) -> None:
     """A step of the pipeline: a function with its inputs as arguments, which is a Luigi task."""
@@ -105,9 +116,6 @@ def _refuse_taken(name: str) -> None:
 def _write(files: dict[Path, str], then: str) -> None:
     """Write all the files or none."""
     for path in files:
-        name = path.stem
-        if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-            raise DspError(f"{name!r} cannot be a name; use small letters, digits and _, and begin with a letter.")
         if path.exists():
             raise DspError(f"{path} is there already; take another name, or edit that file.")
     written: list[Path] = []
@@ -117,8 +125,8 @@ def _write(files: dict[Path, str], then: str) -> None:
                 written.append(path)
                 stream.write(text)
     except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
+        for half in written:
+            half.unlink(missing_ok=True)
         raise DspError(f"{path} cannot be written: {error.strerror}.") from error
     out = console()
     for path in files:

@@ -115,30 +115,39 @@ def test_the_new_source_reads_its_logs(added: Copy) -> None:
     assert rows == [2]
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("model", "view_rate"), "view_rate is already a table"),
-        (("model", "click"), "click is already an event"),
-        (("model", "9x"), "'9x' cannot be a name"),
-        (("model", "lambda"), "'lambda' cannot be a name"),
-        (("experiment", "../evil", "--model", "view_rate"), "cannot be a name"),
-        (("experiment", "view_rate_first", "--model", "view_rate"), "is there already"),
-        (("experiment", "second", "--model", "view_rte"), "unknown model 'view_rte': did you mean view_rate?"),
-        (("experiment", "second"), "--model is missing; there are: click_rate, view_rate."),
-        (("source", "acme"), "is there already"),
-        (("step", "row_count"), "is there already"),
-        (("step", "second", "--table", "clik"), "unknown table 'clik'"),
-    ],
-    ids=" ".join,
-)
-def test_a_wrong_or_taken_name_is_told_and_nothing_is_written(added: Copy, words: tuple[str, ...], told: str) -> None:
-    """Whatever it would name."""
+WRONG = {
+    "model view_rate": "view_rate is already a table",
+    "model click": "click is already an event",
+    "model 9x": "'9x' cannot be a name",
+    "model lambda": "'lambda' cannot be a name",
+    "experiment ../evil --model view_rate": "'../evil' cannot be a name",
+    "experiment view_rate_first --model view_rate": "is there already",
+    "experiment second --model view_rte": "unknown model 'view_rte': did you mean view_rate",
+    "experiment second": "--model is missing; there are: click_rate, view_rate.",
+    "source acme": "is there already",
+    "step row_count": "is there already",
+    "step second --table clik": "unknown table 'clik': did you mean click",
+}
+ONE_BY_ONE = """\
+import sys
+from console.dsp import main
+for words in sys.argv[1:]:
+    sys.argv = ["dsp", "new", *words.split()]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+"""
+
+
+def test_a_wrong_or_taken_name_is_told_and_nothing_is_written(added: Copy) -> None:
+    """In one sentence each, whatever it would name."""
     before = added.files()
-    done = added.new(*words)
-    assert done.code == 1
-    assert told in done.text
-    assert len(done.errors) == 1
+    told = added.python("-c", ONE_BY_ONE, *WRONG).text.splitlines()
+    assert told[1::2] == ["1"] * len(WRONG)
+    for said, expected in zip(told[::2], WRONG.values(), strict=True):
+        assert said.startswith("error: ")
+        assert expected in said
     assert added.files() == before
 
 
