@@ -79,8 +79,9 @@ class Decoder:
         self._connection.execute(f"SET threads = {threads}")
         self._spills = False
 
-    def decode(self, event: str, hour: datetime, files: Sequence[RawFile], scratch: Path) -> Decoded:
-        """Write `events.parquet` and `rejected.jsonl.gz` into `scratch`. `hour` is UTC.
+    def decode(self, event: str, hour: datetime, files: Sequence[RawFile], scratch: Path, *, hours: int = 1) -> Decoded:
+        """Write `events.parquet` and `rejected.jsonl.gz` into `scratch`. `hour` is UTC, the first of `hours` that are
+        decoded as one: to plan the query for each would take longer than to run it.
 
         Where a file holds several hours, its lines that cannot be told to be of any hour are counted in the first of
         them, so that they count once.
@@ -101,7 +102,7 @@ class Decoder:
             )
             reader = LineReader(self.source.format, self.source.compression, quarantine.add)
             for header, group in self._by_header(reader, files):
-                for batch in self._mapped(reader, layout, hour, header, group, decoded):
+                for batch in self._mapped(reader, layout, hour, hours, header, group, decoded):
                     good = batch.filter(pc.is_null(batch.column("reason")))
                     decoded.rows += good.num_rows
                     writer.write_table(pa.Table.from_batches([good]).select(writer.schema.names).cast(writer.schema))
@@ -129,6 +130,7 @@ class Decoder:
         reader: LineReader,
         layout: EventLayout,
         hour: datetime,
+        hours: int,
         header: tuple[str, ...] | None,
         files: Sequence[RawFile],
         decoded: Decoded,
@@ -151,7 +153,7 @@ class Decoder:
                 failures.append(error)  # DuckDB would make another error of it
                 raise
 
-        query = mapping_query(self.source, layout, hour, header)
+        query = mapping_query(self.source, layout, hour, header, hours=hours)
         self._connection.register("lines", pa.RecordBatchReader.from_batches(schema, batches()))
         try:
             yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)

@@ -23,8 +23,12 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _IN_FORMAT = re.compile(r"\{([^{}]+)\}")
 
 
-def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: Sequence[str] | None) -> str:
+def mapping_query(
+    source: Source, layout: EventLayout, hour: datetime, header: Sequence[str] | None, *, hours: int = 1
+) -> str:
     """The query over the relation `lines` (see LineReader.batches). `header` is None for JSON lines.
+
+    Lines are of `hour`, or of as many hours from there on as `hours` says.
 
     SourceError if a rule names a column that the header lacks.
     """
@@ -46,7 +50,7 @@ def mapping_query(source: Source, layout: EventLayout, hour: datetime, header: S
     time = next(f"t{place}" for place, rule in enumerate(rules) if rule.column.name == event.time)
     outside = (
         f"({time} < TIMESTAMPTZ '{hour:%Y-%m-%d %H}:00:00+00'"
-        f" OR {time} >= TIMESTAMPTZ '{hour + timedelta(hours=1):%Y-%m-%d %H}:00:00+00')"
+        f" OR {time} >= TIMESTAMPTZ '{hour + timedelta(hours=hours):%Y-%m-%d %H}:00:00+00')"
     )
     if layout.path.separates(hour):
         verdicts.append(f"WHEN {outside} THEN 'outside_hour'")

@@ -44,7 +44,7 @@ _TRUTH = pa.schema(
         pa.field("conversion_probability", pa.float64(), nullable=False),
     ]
 )
-_OUTCOMES = ("click", "conversion")
+OUTCOMES = ("click", "conversion")
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Drawn:
     """What a worker hands back: counts of the logs that it wrote, and outcomes by the hour in which they happen."""
 
     counts: HourCounts
-    outcomes: dict[str, dict[int, Lines]] = field(default_factory=lambda: {event: {} for event in _OUTCOMES})
+    outcomes: dict[str, dict[int, Lines]] = field(default_factory=lambda: {event: {} for event in OUTCOMES})
 
 
 def simulate(simulation: Simulation, out: Path, progress: Progress | None = None, workers: int = 2) -> Manifest:
@@ -68,11 +68,11 @@ def simulate(simulation: Simulation, out: Path, progress: Progress | None = None
     if whole is not None:
         return whole
     hours = range(simulation.first_hour, simulation.first_hour + simulation.hours)
-    waiting: dict[str, defaultdict[int, Lines]] = {event: defaultdict(list) for event in _OUTCOMES}
+    waiting: dict[str, defaultdict[int, Lines]] = {event: defaultdict(list) for event in OUTCOMES}
     counts = []
     with _results(simulation, out, hours, workers) as results:
         for done, (hour, drawn) in enumerate(zip(hours, results, strict=True), start=1):
-            for event in _OUTCOMES:
+            for event in OUTCOMES:
                 for later, lines in drawn.outcomes[event].items():
                     waiting[event][later].extend(lines)
                 lines = sorted(waiting[event].pop(hour, []))
@@ -127,15 +127,15 @@ def _end_with_parent() -> None:
 
 
 @lru_cache(maxsize=1)
-def _world(seed: int, impressions_per_day: int) -> tuple[World, Levels, logs.Pieces]:
-    """Made once a process."""
+def made_world(seed: int, impressions_per_day: int) -> tuple[World, Levels, logs.Pieces]:
+    """What is there before the first hour; made once a process."""
     world = build_world(seed, impressions_per_day)
     levels = calibrate(world, seed)
     return world, levels, logs.make_pieces(world, levels)
 
 
 def _draw_hour(simulation: Simulation, out: Path, hour: int) -> Drawn:
-    world, levels, pieces = _world(simulation.seed, simulation.impressions_per_day)
+    world, levels, pieces = made_world(simulation.seed, simulation.impressions_per_day)
     drawn = Drawn(HourCounts(utc_hour(hour)))
     makers = {"bid": logs.bid_lines, "win": logs.win_lines, "impression": logs.impression_lines}
     events = tuple(event for event in makers if event in simulation.events)
@@ -145,7 +145,8 @@ def _draw_hour(simulation: Simulation, out: Path, hour: int) -> Drawn:
             for number in range(chunks_of(simulation, hour)):
                 chunk = draw_chunk(simulation, world, levels, hour, number)
                 truth.write_table(_truth(simulation, chunk))
-                _keep_outcomes(simulation, pieces, chunk, drawn)
+                for event, later, ms, line in outcomes(simulation, pieces, chunk):
+                    drawn.outcomes[event].setdefault(later, []).append((ms, line))
                 yield {event: makers[event](simulation, pieces, chunk) for event in events}
 
     _write_logs(simulation, out, hour, chunks(), events, drawn.counts)
@@ -192,8 +193,10 @@ def _write_logs(
             counts.faults[event] = dict(sorted(found[event].items()))
 
 
-def _keep_outcomes(simulation: Simulation, pieces: logs.Pieces, chunk: Chunk, drawn: Drawn) -> None:
-    """Sort the chunk's clicks and conversions by the hour in which they happen; those after the last are left out."""
+def outcomes(simulation: Simulation, pieces: logs.Pieces, chunk: Chunk) -> Iterator[tuple[str, int, int, bytes]]:
+    """(event, hour, epoch ms, line) of the chunk's clicks and conversions; those after the last hour are left out."""
+    if not len(chunk.click):
+        return
     clicks, conversions = logs.click_lines(simulation, chunk), logs.conversion_lines(simulation, pieces, chunk)
     ends = simulation.first_hour + simulation.hours
     made: tuple[tuple[str, Ints, pa.BinaryArray], ...] = (
@@ -203,7 +206,7 @@ def _keep_outcomes(simulation: Simulation, pieces: logs.Pieces, chunk: Chunk, dr
     for event, at, lines in made:
         for ms, line in zip(at.tolist(), as_list(lines), strict=True):
             if ms // HOUR_MS < ends:
-                drawn.outcomes[event].setdefault(ms // HOUR_MS, []).append((ms, line))
+                yield event, ms // HOUR_MS, ms, line
 
 
 def _truth(simulation: Simulation, chunk: Chunk) -> pa.Table:
