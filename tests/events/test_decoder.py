@@ -28,7 +28,13 @@ LINES = [
     "{",
     "[]",
 ]
-TEXT = "id,ts,user,position\ni1,2026-11-21T05:10:00Z,u1,1\ni2,2026-11-21 05:20:00,,-\n,2026-11-21T05:30:00Z,u,2\ni4,x,u,3\n"
+TEXT = """\
+id,ts,user,position
+i1,2026-11-21T05:10:00Z,u1,1
+i2,2026-11-21 05:20:00,,-
+,2026-11-21T05:30:00Z,u,2
+i4,x,u,3
+"""
 
 
 def test_the_same_lines_make_the_same_rows_while_the_number_is_the_same(tmp_path: Path) -> None:
