@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import luigi
@@ -18,6 +20,8 @@ from dsp_pipeline.training.trial import Trial
 from tasks.parameters import DayParameter
 from tasks.receipt_task import StoreTask, lineage
 from tasks.train_model import TrainModel
+
+log = logging.getLogger("dsp")
 
 
 class ExportModel(StoreTask):
@@ -60,7 +64,8 @@ class ExportModel(StoreTask):
         return receipt
 
     def complete(self) -> bool:
-        """The bundle is there, and if this arm is served the pointer of this environment is here or at a newer day."""
+        """The bundle is there, and if this arm is served the pointer of this environment is here, or at a newer day, or
+        held: it was rolled back, and stays until somebody promotes."""
         return bool(super().complete()) and (not self.serves() or self._settled())
 
     def run(self, *, replace: bool = False) -> None:
@@ -75,7 +80,11 @@ class ExportModel(StoreTask):
         receipt, current = self.receipt(), self._current()
         if receipt is None or current is None:
             return False
-        return current.date > self.date or current.address == receipt.details["bundle"]
+        if current.date > self.date or current.address == receipt.details["bundle"]:
+            return True
+        if current.held:
+            _tell_held(self.platform.settings.environment, self._trial().model.name, current.address)
+        return current.held
 
     def _write_bundle(self, folder: Path, draft: Draft) -> Manifest:
         import pyarrow.parquet as pq
@@ -99,7 +108,7 @@ class ExportModel(StoreTask):
             )
 
     def _serve(self) -> None:
-        """Move the pointer of this environment to the bundle that the receipt names, unless it names a newer day."""
+        """Move the pointer of this environment to the bundle that the receipt names, unless it is settled."""
         platform, model = self.platform, self._trial().model.name
         receipt = self.receipt()
         assert receipt is not None
@@ -123,3 +132,14 @@ class ExportModel(StoreTask):
 
     def _trained(self) -> Receipt:
         return self.requires().output().receipt()
+
+
+@cache  # told once
+def _tell_held(environment: str, model: str, address: str) -> None:
+    log.warning(
+        "%s of %s was rolled back and is held at %s, so newer exports are not served; "
+        "`dsp promote EXPERIMENT/ARM` serves the newest again",
+        model,
+        environment,
+        address,
+    )

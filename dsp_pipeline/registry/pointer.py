@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -11,15 +12,19 @@ from dsp_pipeline.errors import BundleError, NotFoundError
 from dsp_pipeline.registry.manifest import MANIFEST, Identity, Manifest, dump_json, load_json
 from dsp_pipeline.storage.base import ObjectStore
 
-_KEYS = ("address", "version", "experiment", "arm", "manifest_sha256")
+HISTORY = 10  # addresses that a pointer can go back to
+_LEFT = 100  # addresses of which it says when they were left: more than can be served in the days that matter
+_KEYS = ("address", "version", "experiment", "arm", "manifest_sha256", "pointed_at")
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """A pointer to the bundle at `address`. `previous` is where it pointed before, for a rollback.
+    """A pointer to the bundle at `address`.
 
-    `etag` is what the store called the pointer when it was read; it is not part of the file. `pointed_at` is an ISO
-    time in UTC.
+    `history` are the addresses served before that a rollback goes back to, newest first. A pointer that is `held` was
+    rolled back, and stays until somebody promotes. `left` says, by address, when bidders were last sent away from a
+    bundle: for a while some may still be loading it. `etag` is what the store called the pointer when it was read; it
+    is not part of the file. Times are ISO, in UTC.
     """
 
     address: str
@@ -29,7 +34,9 @@ class Pointer:
     date: date
     manifest_sha256: str
     pointed_at: str
-    previous: str | None = None
+    history: tuple[str, ...] = ()
+    held: bool = False
+    left: Mapping[str, str] = field(default_factory=dict)
     etag: str | None = None
 
     def to_json(self) -> bytes:
@@ -37,27 +44,52 @@ class Pointer:
 
     @classmethod
     def from_json(cls, text: bytes, key: str, etag: str) -> Pointer:
-        """BundleError, naming `key`, if this is no pointer."""
+        """BundleError, naming `key`, if this is no pointer.
+
+        Before there was `history`, `previous` was its newest address.
+        """
         raw: dict[str, Any] = load_json(text, key)
+        previous = raw.get("previous")
         try:
             return cls(
                 **{name: str(raw[name]) for name in _KEYS},
                 date=date.fromisoformat(raw["date"]),
-                pointed_at=str(raw["pointed_at"]),
-                previous=raw.get("previous"),
+                history=tuple(str(address) for address in raw.get("history", [previous] if previous else [])),
+                held=bool(raw.get("held", False)),
+                left={str(address): str(at) for address, at in raw.get("left", {}).items()},
                 etag=etag,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{key} is no pointer ({error!r}); remove it and point again.") from error
 
 
 def pointer_to(store: ObjectStore, address: str, *, pointed_at: datetime, current: Pointer | None) -> Pointer:
-    """A pointer to a published bundle, for an export and for a rollback alike; `current` is what it will replace.
+    """A pointer to a published bundle, not held; `current` is what it will replace, and the newest of its history.
 
     BundleError if there is no whole bundle at the address.
     """
+    history = [one for one in dict.fromkeys((current.address, *current.history)) if one != address] if current else []
+    return _pointer(store, address, pointed_at, current, history[:HISTORY], held=False)
+
+
+def pointer_back(store: ObjectStore, address: str, *, pointed_at: datetime, current: Pointer) -> Pointer:
+    """A held pointer to an address of `current`'s history, which keeps what is older than that.
+
+    BundleError if there is no whole bundle at the address.
+    """
+    older = current.history[current.history.index(address) + 1 :]
+    return _pointer(store, address, pointed_at, current, older, held=True)
+
+
+def _pointer(
+    store: ObjectStore, address: str, at: datetime, current: Pointer | None, history: Sequence[str], *, held: bool
+) -> Pointer:
     manifest, sha256 = read_manifest(store, address)
     one: Identity = manifest.identity
+    now = at.isoformat(timespec="milliseconds")
+    left = {**current.left, current.address: now} if current else {}
+    left.pop(address, None)
+    newest = sorted(left.items(), key=lambda pair: pair[1], reverse=True)[:_LEFT]
     return Pointer(
         address=address,
         version=one.version,
@@ -65,8 +97,10 @@ def pointer_to(store: ObjectStore, address: str, *, pointed_at: datetime, curren
         arm=one.arm,
         date=one.date,
         manifest_sha256=sha256,
-        pointed_at=pointed_at.isoformat(timespec="milliseconds"),
-        previous=current.address if current else None,
+        pointed_at=now,
+        history=tuple(history),
+        held=held,
+        left=dict(newest),
     )
 
 

@@ -15,16 +15,18 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import File
 from dsp_pipeline.registry.bundle import Bundle, load_bundle, verify_bundle
-from dsp_pipeline.registry.manifest import FILES, MANIFEST
+from dsp_pipeline.registry.manifest import FILES, MANIFEST, load_json
 from dsp_pipeline.registry.pointer import Pointer, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
 
 _BUNDLES = "bundles/"
+_SERVING, _END = "serving/", ".json"
 _DEPTH = 6  # slashes in a bundle's address
 
 
@@ -68,10 +70,10 @@ class BundleRegistry:
             files.append(File(f"{address}/{name}", len(data), digest))
         return tuple(files)
 
-    def versions(self, model: str) -> list[Version]:
-        """The model's published bundles, newest date first, then newest published first. One listing."""
+    def versions(self, model: str = "") -> list[Version]:
+        """Published bundles, of the model or of all, newest date first, then newest published first. One listing."""
         objects: dict[str, list[Stored]] = {}
-        for stored in self._store.list(f"{_BUNDLES}{model}/"):
+        for stored in self._store.list(f"{_BUNDLES}{model}/" if model else _BUNDLES):
             objects.setdefault(stored.key.rpartition("/")[0], []).append(stored)
         found = [one for address, files in objects.items() for one in _version(address, files)]
         return sorted(found, key=lambda one: (one.date, one.published, one.address), reverse=True)
@@ -93,18 +95,33 @@ class BundleRegistry:
                 self._store.delete(stored.key)
             yield pile.swept(address, None if published else LEFTOVER)
 
+    def contents(self, address: str, name: str) -> dict[str, Any]:
+        """A file of a published bundle that holds JSON. BundleError if it is not there, or holds something else."""
+        key = f"{address}/{name}"
+        try:
+            with self._store.get(key) as stream:
+                return load_json(stream.read(), key)
+        except NotFoundError:
+            raise BundleError(f"{key} is missing; point at another bundle, or export again.") from None
+
+    def pointers(self) -> Iterator[tuple[str, str, Pointer]]:
+        """Environment, model and pointer of all that bidders load. One listing, and one read each.
+
+        BundleError if one of them is damaged.
+        """
+        for stored in self._store.list(_SERVING):
+            environment, slash, name = stored.key[len(_SERVING) :].partition("/")
+            if slash and "/" not in name and name.endswith(_END):
+                pointer = self._read(stored)
+                if pointer is not None:
+                    yield environment, name[: -len(_END)], pointer
+
     def resolve(self, environment: str, model: str) -> Pointer | None:
         """Where bidders of the environment find the model; None if it was never pointed."""
         key = _pointer_key(environment, model)
         # Listed before it is read: if it moves in between, the etag is the older one and a swap with it fails.
-        etag = next((stored.etag for stored in self._store.list(key) if stored.key == key), None)
-        if etag is None:
-            return None
-        try:
-            with self._store.get(key) as stream:
-                return Pointer.from_json(stream.read(), key, etag)
-        except NotFoundError:
-            return None
+        found = next((stored for stored in self._store.list(key) if stored.key == key), None)
+        return self._read(found) if found else None
 
     def point(self, environment: str, model: str, pointer: Pointer, expected: str | None) -> Pointer:
         """Move the pointer if it still is what `resolve` showed: `expected` is that etag, None if there was none.
@@ -136,6 +153,14 @@ class BundleRegistry:
                 raise BundleError(f"{address}/{name} is missing; point at another bundle, or export again.") from None
         return load_bundle(folder, manifest_sha256)
 
+    def _read(self, stored: Stored) -> Pointer | None:
+        """The pointer that was listed; None if it has been removed since."""
+        try:
+            with self._store.get(stored.key) as stream:
+                return Pointer.from_json(stream.read(), stored.key, stored.etag)
+        except NotFoundError:
+            return None
+
     def _check(self, model: str, pointer: Pointer) -> None:
         manifest, sha256 = read_manifest(self._store, pointer.address)
         one = manifest.identity
@@ -161,7 +186,7 @@ class BundleRegistry:
 
 
 def _pointer_key(environment: str, model: str) -> str:
-    return f"serving/{environment}/{model}.json"
+    return f"{_SERVING}{environment}/{model}{_END}"
 
 
 def _version(address: str, files: list[Stored]) -> Iterator[Version]:

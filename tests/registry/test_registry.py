@@ -119,18 +119,6 @@ def test_a_pointer_comes_back_as_it_was_set(store: LocalFolder, registry: Bundle
     assert registry.resolve("production", "click_rat") is None
 
 
-def test_a_pointer_remembers_where_it_came_from_and_goes_back(
-    store: LocalFolder, registry: BundleRegistry, tmp_path: Path
-) -> None:
-    """Promotion and rollback are the same move."""
-    first = registry.point("production", "click_rate", candidate(store, published(store, tmp_path)), None)
-    new = candidate(store, published(store, tmp_path, date=NEXT), first)
-    second = registry.point("production", "click_rate", new, first.etag)
-    assert second.previous == first.address
-    back = registry.point("production", "click_rate", candidate(store, first.address, second), second.etag)
-    assert (back.address, back.previous) == (first.address, second.address)
-
-
 def test_of_two_who_saw_the_same_pointer_one_moves_it(
     store: LocalFolder, registry: BundleRegistry, tmp_path: Path
 ) -> None:
