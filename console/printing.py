@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,17 +44,17 @@ def tell_json(value: Any) -> None:
 
 def rows_table(rows: pa.Table, width: int) -> Table:
     """A few rows: a row a line if that fits into `width` characters, else a column a line."""
-    cells = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
+    cells = [[cell(value) for value in column.to_pylist()] for column in rows.columns]
     wide = sum(max(map(len, [name, *column])) + 2 for name, column in zip(rows.column_names, cells, strict=True))
     types = [str(column.type) for column in rows.schema]
     if wide <= width:
         made = table(*rows.column_names)
         for line in zip(*cells, strict=True):
-            made.add_row(*line)
+            made.add_row(*map(Text, line))
         return made
     made = table("column", "type", *(f"row {place}" for place in range(1, rows.num_rows + 1)))
     for name, type_, column in zip(rows.column_names, types, cells, strict=True):
-        made.add_row(name, type_, *column)
+        made.add_row(name, type_, *map(Text, column))
     return made
 
 
@@ -72,7 +73,8 @@ def size(value: float | None) -> str:
     return f"{value:,.1f} TB"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in few characters."""
     if value is None:
         return "–"
     if isinstance(value, float):
