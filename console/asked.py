@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -25,7 +27,21 @@ _LOOKED_BACK = 40  # days in which the newest that can be made is looked for
 
 # Of a command that takes TASK: what click does not know is the task's.
 PASS_ON: dict[str, Any] = {"ignore_unknown_options": True}
-asked: Callable[[Any], Any] = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="TASK")
+
+
+def _complete(_context: click.Context, _argument: click.Parameter, begun: str) -> list[str]:
+    """The words of TASK that begin so, for the shell; none where the settings are wrong."""
+    logging.getLogger("dsp").setLevel(logging.CRITICAL)
+    with suppress(Exception):  # a shell that waits for a word is no place for an error
+        one = platform()
+        known = [*_families(), *one.catalog.tables(), *one.source.events, *_arms()]
+        return [word for word in known if word.startswith(begun)]
+    return []
+
+
+asked: Callable[[Any], Any] = click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="TASK", shell_complete=_complete
+)
 
 
 def task_of(words: Sequence[str]) -> luigi.Task:
@@ -114,6 +130,11 @@ def _kind(word: str) -> tuple[type[luigi.Task], dict[str, Any]]:
 def _families() -> list[str]:
     """Our own tasks, without luigi's."""
     return [name for name in Register.task_names() if Register.get_task_cls(name).__module__.startswith("tasks.")]
+
+
+def _arms() -> list[str]:
+    folder = platform().package / "experiments"
+    return [f"{name}/{arm}" for name in find_experiments(folder) for arm in load_experiment(folder, name).arms]
 
 
 def _place(word: str, kind: type[luigi.Task], parameters: dict[str, Any], named: dict[str, Any]) -> str:
