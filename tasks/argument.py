@@ -1,13 +1,20 @@
-"""An argument of a step's function as a parameter of its task."""
+"""An argument of a step's function as a parameter of its task, and as a part of its output's name."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import luigi
 
 from dsp_pipeline.errors import SettingsError
+from dsp_pipeline.fingerprint import fingerprint
 from tasks.signature import CHOICE, Argument, fits
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.+:~-]{1,40}")
+_LONGEST = 150  # characters of an output's name; folders allow 255 bytes
 
 
 class ArgumentParameter(luigi.Parameter[Any]):
@@ -48,3 +55,13 @@ class ArgumentParameter(luigi.Parameter[Any]):
 def _described(argument: Argument) -> str:
     words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
     return f"one of {', '.join(argument.choices)}" if argument.kind == CHOICE else words[argument.kind]
+
+
+def output_name(day: date, given: Mapping[str, Any]) -> str:
+    """The day, and the parameters; what would not fit into a key, or could be mistaken, stands as a fingerprint."""
+    texts = {name: str(value) for name, value in given.items()}
+    plain = {name: text if _PLAIN.fullmatch(text) else f"@{fingerprint(text)}" for name, text in texts.items()}
+    whole = ",".join([day.isoformat(), *(f"{name}={text}" for name, text in plain.items())])
+    if len(whole) > _LONGEST:
+        return f"{day},@{fingerprint(*(word for pair in texts.items() for word in pair))}"
+    return whole

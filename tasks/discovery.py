@@ -20,7 +20,7 @@ def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
     StepError, with file and line, if a file cannot be run, or a step has the name of another task.
     """
     for found in pkgutil.iter_modules(folders):
-        _import(f"{package}.{found.name}", Path(next(iter(folders)), f"{found.name}.py"))
+        load(f"{package}.{found.name}", Path(next(iter(folders)), f"{found.name}.py"))
     from tasks.step import refuse_taken_names
 
     refuse_taken_names()
@@ -34,7 +34,8 @@ def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
     }
 
 
-def _import(name: str, file: Path) -> None:
+def load(name: str, file: Path) -> None:
+    """Import a module. StepError, with file and line, if its file cannot be run."""
     try:
         import_module(name)
     except DspError:

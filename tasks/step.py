@@ -9,7 +9,6 @@ It stays the function that it is, and `hourly_click_rate.task` is the task Hourl
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,12 +23,12 @@ from luigi.task_register import Register
 from dsp_pipeline.code import deciding_versions, reached
 from dsp_pipeline.errors import SettingsError, SqlError, StepError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.fingerprint import Version, compatible, fingerprint
+from dsp_pipeline.fingerprint import Version, compatible
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.sql.header import Read, parse_reads
 from dsp_pipeline.warehouse.base import Slice
 from tasks import values
-from tasks.argument import ArgumentParameter
+from tasks.argument import ArgumentParameter, output_name
 from tasks.feature_build import upstream
 from tasks.parameters import DayParameter
 from tasks.receipt_task import StoreTask, receipts
@@ -43,8 +42,6 @@ _PROJECT = Path(__file__).parents[1]
 # What makes a step run; it is no part of what the step computes.
 _APART = ("tasks", "tasks.step")
 _EXAMPLE = 'write for example `reads="impression [0, 0], click [0, +1]"` (days relative to `date`, inclusive)'
-_PLAIN = re.compile(r"[A-Za-z0-9_.+:~-]{1,40}")
-_LONGEST = 150  # characters of an output's name; folders allow 255 bytes
 
 _steps: dict[str, Step] = {}
 
@@ -100,6 +97,11 @@ class Step:
         return self.signature.file
 
     @property
+    def parameters(self) -> list[Argument]:
+        """All but the date."""
+        return [one for one in self.signature.parameters if one.name != "date"]
+
+    @property
     def returns_rows(self) -> bool:
         return self.signature.returns in (TABLE, STREAM)
 
@@ -109,6 +111,7 @@ class Step:
         return task
 
     def wrong(self, problem: str) -> StepError:
+        """The error of the function as a whole."""
         return StepError(self.file, self.signature.line, f"{self.name}: {problem}")
 
     def version(self) -> Version:
@@ -137,8 +140,9 @@ class Step:
 
     @cached_property
     def checked(self) -> bool:
-        """Whether what it reads is there and fits its arguments; always so, or StepError."""
+        """Whether what it reads is there and fits its arguments, and its version is right; always so, or StepError."""
         self._check(())
+        self.version()
         return True
 
     def _check(self, above: tuple[str, ...]) -> None:
@@ -161,8 +165,8 @@ class Step:
                 raise StepError(self.file, self.signature.reads_line, f"`reads` names an {near}")
 
     def _check_step(self, other: Step, argument: Argument, read: Read) -> None:
-        for one in other.signature.parameters:
-            if one.name != "date" and not one.has_default:
+        for one in other.parameters:
+            if not one.has_default:
                 raise self.wrong(f"it reads {other.name}, whose {one.name} has no default; give it one.")
         returns = other.signature.returns
         if other.returns_rows:
@@ -206,7 +210,7 @@ class StepTask(StoreTask):
         return needed
 
     def place(self) -> tuple[str, str]:
-        return f"step/{self.step.name}/{self.version().name}/", self._name()
+        return f"step/{self.step.name}/{self.version().name}/", output_name(self.date, self._parameters())
 
     def version(self) -> Version:
         return self.step.version()
@@ -222,9 +226,9 @@ class StepTask(StoreTask):
         kinds = {one.name: one.kind for one in signature.inputs}
         given = {read.table: self._given(read, kinds[read.table]) for read in self.step.reads}
         with self.platform.scratch() as scratch:
-            returned = self.step.function(**given, **self._parameters())
+            returned = self.step.function(date=self.date, **given, **self._parameters())
             file, rows = values.write(returned, signature.returns, scratch, self.step.wrong)
-            details = {"parameters": {name: value for name, value in self._parameters().items() if name != "date"}}
+            details = {"parameters": self._parameters()}
             return outputs.keep(draft, {file.name: file}, rows, details=details, replace=replace)
 
     def _sources(self) -> dict[str, Slice | list[StepTask]]:
@@ -254,17 +258,7 @@ class StepTask(StoreTask):
         return found if read.first < read.last else found.popitem()[1]
 
     def _parameters(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in self.step.signature.parameters}
-
-    def _name(self) -> str:
-        """The day, and the parameters; what would not fit into a key, or could be mistaken, stands as a fingerprint."""
-        day, given = self.date.isoformat(), self._parameters()
-        texts = {name: str(value) for name, value in given.items() if name != "date"}
-        plain = {name: text if _PLAIN.fullmatch(text) else f"@{fingerprint(text)}" for name, text in texts.items()}
-        whole = ",".join([day, *(f"{name}={text}" for name, text in plain.items())])
-        if len(whole) > _LONGEST:
-            return f"{day},@{fingerprint(*(word for pair in texts.items() for word in pair))}"
-        return whole
+        return {one.name: getattr(self, one.name) for one in self.step.parameters}
 
 
 def _registered(made: Step) -> Callable[..., Any]:
@@ -279,18 +273,14 @@ def _registered(made: Step) -> Callable[..., Any]:
     module = sys.modules[made.module]
     if made.family in Register.task_names() or (other is None and hasattr(module, made.family)):
         raise made.wrong(f"its task would be {made.family}, and there is a {made.family} already; rename it.")
-    attributes: dict[str, Any] = {"step": made}
-    for one in made.signature.parameters:
-        if one.name != "date" and hasattr(StepTask, one.name):
-            raise StepError(
-                made.file, one.line, f"every task has a {one.name} already; give the argument another name."
-            )
-        if one.name == "date":
-            attributes["date"] = DayParameter(description="the day, as 2026-11-21")
-        else:
-            attributes[one.name] = ArgumentParameter(one)
+    parameters: dict[str, Any] = {"date": DayParameter(description="the day, as 2026-11-21")}
+    for one in made.parameters:
+        if hasattr(StepTask, one.name):
+            problem = f"every task has a {one.name} already; give the argument another name."
+            raise StepError(made.file, one.line, problem)
+        parameters[one.name] = ArgumentParameter(one)
     named = {"__module__": made.module, "__qualname__": made.family, "__doc__": made.function.__doc__}
-    task = Register(made.family, (StepTask,), {**attributes, **named})
+    task = Register(made.family, (StepTask,), {"step": made, **parameters, **named})
     setattr(module, made.family, task)
     made.function.task = task  # type: ignore[attr-defined]
     _steps[made.name] = made
@@ -299,6 +289,7 @@ def _registered(made: Step) -> Callable[..., Any]:
 
 def refuse_taken_names() -> None:
     """StepError if a task that was made later has the name of a step's."""
+    tasks = Register._get_reg()
     for made in _steps.values():
-        if Register.task_names().count(made.family) and Register._get_reg()[made.family] is not made.task:
+        if tasks[made.family] is not made.task:
             raise made.wrong(f"its task is {made.family}, and there is another {made.family}; rename it.")

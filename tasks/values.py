@@ -145,4 +145,4 @@ def _schema(table: Table) -> pa.Schema:
     nothing = f"SELECT * FROM ({to_duckdb(nothing_of(table))}) WHERE $date::DATE IS NOT NULL"  # it may ask for @date
     with duckdb.connect() as connection:
         prepare(connection)
-        return connection.execute(nothing, {"date": date.today()}).to_arrow_table().schema
+        return connection.sql(nothing, params={"date": date.today()}).to_arrow_table().schema

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER = ("tests/e2e/", "tests/console/")
+_TOGETHER = ("tests/e2e/", "tests/console/", "tests/tasks/test_step.py")
 
 
 class _FilesThatShare(LoadScopeScheduling):
