@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import luigi
 
 from console.bench import HISTORY, MOST_DAYS, Bench, Tried
+from console.functions import try_function
 from console.printing import number, size
 from dsp_pipeline.errors import DspError, TooManyRejectsError
 from dsp_pipeline.events.schema import EVENTS
@@ -25,6 +26,7 @@ from tasks.feature_build import FeatureBuild
 from tasks.raw_log import RawLog
 from tasks.receipt_task import lineage
 from tasks.s3_log_ingest import S3LogIngest
+from tasks.step import StepTask
 from tasks.train_model import TrainModel
 
 if TYPE_CHECKING:
@@ -248,4 +250,5 @@ _KINDS: Mapping[type[luigi.Task], Callable[[Any, Bench], Tried]] = {
     FeatureBuild: _table,
     TrainModel: _model,
     ExportModel: _bundle,
+    StepTask: try_function,
 }

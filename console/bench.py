@@ -18,7 +18,7 @@ from dsp_pipeline.errors import DspError
 from dsp_pipeline.platform import PACKAGE, Platform
 from dsp_pipeline.warehouse.base import Slice
 from tasks.plan import ranges, span
-from tasks.receipt_task import table_index
+from tasks.receipt_task import ReceiptTask, table_index
 
 if TYPE_CHECKING:
     from dsp_pipeline.events.decode import Decoder
@@ -74,8 +74,11 @@ class Bench:
         self._open.callback(memory.close)
         return memory
 
-    def lacks(self, slices: Sequence[Slice]) -> bool:
-        """Whether a sample is to be used: it is wished for, or a partition is not there. Else it is noted what is."""
+    def lacks(self, slices: Sequence[Slice], outputs: Sequence[ReceiptTask] = ()) -> bool:
+        """Whether a sample is to be used: it is wished for, or something is not there. Else it is noted what is.
+
+        DspError if what is there is more than is wished for.
+        """
         if self.wish.sample:
             return True
         lacking = []
@@ -84,10 +87,16 @@ class Bench:
             missing = [partition for partition in slice_.partitions if not index.has(partition)]
             if missing:
                 lacking.append(f"{slice_.table.name} {_spans(missing)}")
+        lacking += [str(one) for one in outputs if one.receipt() is None]
         if lacking:
             self.why = f"Not there: {'; '.join(lacking)}."
             return True
-        self._weigh(slices)
+        sizes = self._weighed(slices)
+        for one in outputs:
+            receipt = one.output().receipt()
+            self.used.append(f"{receipt.address}: {number(receipt.rows)} rows, {size(receipt.size)}")
+            sizes[receipt.address] = receipt.size
+        self.refuse_above(sizes)
         return False
 
     def refuse_above(self, sizes: Mapping[str, int]) -> None:
@@ -129,7 +138,8 @@ class Bench:
         settings = self.platform.settings
         return {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
 
-    def _weigh(self, slices: Sequence[Slice]) -> None:
+    def _weighed(self, slices: Sequence[Slice]) -> dict[str, int]:
+        """Bytes by table."""
         sizes: dict[str, int] = {}
         for slice_ in slices:
             index, name = table_index(slice_.table.name), slice_.table.name
@@ -146,7 +156,7 @@ class Bench:
             about = "about " if unknown else ""
             held = f"{number(rows)} rows, {about}{size(size_)}" if slice_.partitions else "before the first day of logs"
             self.used.append(f"{name} {_spans(slice_.partitions)}: {held}".replace(" :", ":"))
-        self.refuse_above(sizes)
+        return sizes
 
 
 @contextmanager

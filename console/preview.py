@@ -76,7 +76,7 @@ def _cell(value: Any, is_key: bool) -> Text:
 
 
 def _is_number(kind: str) -> bool:
-    return kind in ("INT64", "FLOAT64")
+    return kind in ("INT64", "FLOAT64", "int64", "double")  # of a table and of a step
 
 
 def _width(out: Console, shown: Table) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from tasks.plan import count
 from tasks.settings import platform
 
 _SHOWN_GAINS = 10
+_LONGEST_VALUE = 2_000  # characters
 
 
 @click.command(context_settings=PASS_ON, short_help="Run one task on what exists or on a sample; nothing is changed.")
@@ -64,6 +66,9 @@ def _lines(on: Bench, tried: Tried, seconds: float) -> Iterator[str]:
 
 
 def _show_facts(out: Console, facts: Mapping[str, Any]) -> None:
+    if "value" in facts:
+        said = json.dumps(facts["value"], ensure_ascii=False, indent=1)
+        out.print(escape(said if len(said) <= _LONGEST_VALUE else f"{said[:_LONGEST_VALUE]} …"), soft_wrap=True)
     if "lines" in facts:
         rejected = facts["rejected"]
         reasons = ", ".join(f"{number(rows)} {reason}" for reason, rows in rejected.items()) or "none"

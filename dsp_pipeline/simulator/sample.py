@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from isal import igzip
@@ -22,6 +23,9 @@ from dsp_pipeline.simulator.parameters import EVENT_NAMES, Simulation
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.warehouse.base import Slice, Table
 from dsp_pipeline.warehouse.memory import Answer, Memory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 IMPRESSIONS_PER_DAY, SEED = 1_500, 20
 _VERSION = "sample"  # of events, in the place of the settings' source
@@ -87,6 +91,15 @@ class Sample:
                 inputs[read.table] = Slice(source, tuple(p for one in days for p in _partitions(source, one)))
             self._answers[name, day] = self._memory.answer(table, day, inputs)
         return self._answers[name, day]
+
+    def read(self, name: str, first: date, last: date) -> pa.RecordBatchReader:
+        """The rows of some days of an event or a table with all columns, in an order that does not change."""
+        table, days = self.table(name), self.span.within(first, last)
+        self._hold(table)
+        if name not in EVENTS:
+            for day in days:
+                self.answer(name, day)
+        return self._memory.read(Slice(table, tuple(part for day in days for part in _partitions(table, day))))
 
     def lines(self, event: str, hour: datetime) -> RawFile:
         """The raw lines of a UTC hour, as a file that the source `simulator` reads. The hour has a day's traffic."""

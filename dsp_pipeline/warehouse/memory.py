@@ -110,6 +110,13 @@ class Memory:
         assert number is not None
         return Answer(number[0], types, self._connection, f"{mine} ORDER BY {columns}")
 
+    def read(self, slice_: Slice) -> pa.RecordBatchReader:
+        """The rows that are held of the slice, with all columns that are, in the order of partitions and keys."""
+        definition, key = slice_.table.definition, ", ".join(f'"{column}"' for column in slice_.table.key)
+        time = definition.time if isinstance(definition, Event) else DATE_COLUMN
+        reading = self._connection.cursor()
+        return reading.sql(f'SELECT * FROM ({self._rows(slice_)}) ORDER BY "{time}", {key}').to_arrow_reader(BATCH_ROWS)
+
     def types(self, table: Table) -> dict[str, str]:
         """The columns of a table with BigQuery's words for their types. WarehouseError if its query fails."""
         if isinstance(table.definition, Event):
