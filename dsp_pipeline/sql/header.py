@@ -101,9 +101,7 @@ def _comment_lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def parse_reads(
-    path: Path, lines: list[tuple[int, str]], name: str, example: str = _READS_EXAMPLE
-) -> tuple[Read, ...]:
+def parse_reads(path: Path, lines: list[tuple[int, str]], name: str, example: str = _READS_EXAMPLE) -> tuple[Read, ...]:
     """What `name` reads, as numbered lines of the file say it, or SqlError with the line and what to write there."""
     text = "\n".join(content for _, content in lines)
     reads: list[Read] = []
