@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from console.asked import PASS_ON, asked, task_of
 from console.commands.where import places
@@ -15,9 +13,12 @@ from console.lineage import draw, lineage_tree
 from console.printing import as_json, console, number, rows_table, size, tell_json
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
-from dsp_pipeline.sql.query import Query
-from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice
+from dsp_pipeline.warehouse.base import Slice
 from tasks.receipt_task import ReceiptTask, TableTask, lineage
+from tasks.values import columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SAMPLE_OF = ("events.parquet", "golden.parquet", "rows.parquet")  # the files of outputs that hold rows
 
@@ -50,16 +51,13 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
 
 def sample(step: ReceiptTask, receipt: Receipt, most: int) -> pa.Table | None:
     """The first rows of the output; None if it holds no rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if isinstance(step, TableTask):
         name, partition = step.place()
         table = step.platform.table(name)
-        definition = table.definition
-        columns = (
-            [DATE_COLUMN, *definition.columns]
-            if isinstance(definition, Query)
-            else [column.name for column in definition.columns]
-        )
-        batches = step.platform.warehouse.read(Slice(table, (partition,)), columns)
+        batches = step.platform.warehouse.read(Slice(table, (partition,)), columns(table))
         first = next(batches, None)
         return pa.Table.from_batches([first]).slice(0, most) if first is not None else None
     for file in receipt.files:

@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from dsp_pipeline.errors import BundleError
 from dsp_pipeline.registry.manifest import (
     FEATURES,
@@ -40,6 +37,7 @@ from dsp_pipeline.registry.manifest import (
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from dsp_pipeline.registry.scorer import Scorer
@@ -81,6 +79,8 @@ def write_bundle(
 
     `golden` holds the features' columns and `score`. BundleError if the folder holds something.
     """
+    import pyarrow.parquet as pq
+
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty; write a bundle into a new folder.")
@@ -146,6 +146,9 @@ def _check(path: Path, entry: Entry) -> None:
 
 
 def _check_golden(path: Path, scorer: Scorer) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         golden = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
