@@ -30,7 +30,6 @@ from dsp_pipeline.training.experiment import load_experiment
 from dsp_pipeline.training.model import load_model
 from dsp_pipeline.training.trial import Trial
 from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
-from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
 
 if TYPE_CHECKING:
     from dsp_pipeline.events.decode import Decoder
@@ -56,6 +55,8 @@ class Platform:
         limits = {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
         self._work_places = [settings.scratch]
         if settings.mode == "local":
+            from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse  # its libraries are slow: `--help` needs none
+
             lake = Path(settings.lake)
             self.raw, self.store = LocalFolder(Path(settings.raw)), LocalFolder(lake)
             self.warehouse = DuckDBWarehouse(lake / "warehouse", **limits)
