@@ -1,0 +1,113 @@
+"""One lake for the tests of `dsp`, and the command inside this process: a process of its own costs seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from luigi.configuration import LuigiConfigParser
+from luigi.task_register import Register
+
+from console import dsp
+from tasks.raw_log import listings
+from tasks.receipt_task import forget
+from tasks.settings import platform
+from tests.e2e.folder import DAY, OUTCOMES, Answer, Folder, only
+
+EXPERIMENT = """\
+model: click_rate
+train_days: 3
+serve: control
+arms:
+  control: {rounds: 5}
+  deeper: {rounds: 5, max_depth: 8}
+"""
+SQL = "features/campaign_daily.sql"
+
+
+def lake(factory: pytest.TempPathFactory) -> Folder:
+    """Three days of impressions and clicks, with the models of the second. Made once for all workers: only read it."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "dsp.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "dsp").exists():
+            _make(shared / "making")
+            (shared / "making").rename(shared / "dsp")
+    return Folder(shared / "dsp" / "work", package="package")
+
+
+def _make(path: Path) -> None:
+    folder = Folder(path / "work", package="package")
+    only(folder.package(), *OUTCOMES)
+    (folder.path / "package" / "experiments" / "click_rate_baseline.yaml").write_text(EXPERIMENT)
+    folder.simulate(events=OUTCOMES, impressions_per_day=300)
+    done = folder.luigi("DailyPipeline", "--date", DAY)
+    assert done.code == 0, done.text
+
+
+def copied(made: Folder, path: Path) -> Folder:
+    """A folder of a test's own, with the same lake and package."""
+    shutil.copytree(made.path, path / "work")
+    return Folder(path / "work", package="package")
+
+
+def edited(folder: Folder, file: str, old: str, new: str, package: str = "package") -> Path:
+    """A file of the package, with one place of it changed."""
+    path = folder.path / package / file
+    text = path.read_text()
+    assert text.count(old) == 1, file
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def shortened(folder: Folder) -> list[str]:
+    """Options for a copy of the package whose campaign_daily counts clicks of 12 hours and not of 24."""
+    shutil.copytree(folder.path / "package", folder.path / "shorter")
+    edited(folder, SQL, "INTERVAL 24 HOUR", "INTERVAL 12 HOUR", "shorter")
+    return ["--set", "dsp.package=shorter"]
+
+
+@contextlib.contextmanager
+def inside(folder: Folder) -> Iterator[None]:
+    """This process works in the folder, as a new one would: its luigi.cfg, and nothing remembered."""
+    log, kept = logging.getLogger("dsp"), LuigiConfigParser._instance
+    level = log.level
+    LuigiConfigParser._instance = None
+    _forget()
+    try:
+        with contextlib.chdir(folder.path):
+            yield
+    finally:
+        LuigiConfigParser._instance = kept
+        log.setLevel(level)
+        _forget()
+
+
+def _forget() -> None:
+    for remembered in (platform, listings):
+        remembered.cache_clear()
+    forget()
+    Register.clear_instance_cache()
+
+
+def answer(folder: Folder, *words: str) -> Answer:
+    """`dsp WORDS`, as `Folder.dsp` runs it, in this process."""
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with inside(folder), patch.object(sys, "argv", ["dsp", *words]):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                dsp.main()
+            except SystemExit as ended:
+                code = ended.code
+    assert isinstance(code, int)
+    return Answer(code, out.getvalue(), err.getvalue())
