@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dsp_pipeline.simulator.sample import Sample
     from dsp_pipeline.warehouse.memory import Memory
 
-HISTORY = 3  # days of a sample before the asked one, so that trailing windows hold something
+HISTORY = 2  # days of a sample before the asked one, so that trailing windows hold something
 MOST_DAYS = 7  # of training on a sample
 # Bytes of a value, where a warehouse does not say how large a partition is: about what BigQuery counts.
 _BYTES = {"BOOL": 1, "INT64": 8, "FLOAT64": 8, "DATE": 8, "TIMESTAMP": 8, "STRING": 20}

@@ -25,9 +25,11 @@ _LONGEST_VALUE = 2_000  # characters
 
 @click.command(context_settings=PASS_ON, short_help="Run one task on what exists or on a sample; nothing is changed.")
 @click.option("--sample", is_flag=True, help="Run on a small simulated sample, although all is there.")
-@click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 10_000), help="How many rows to show.")
 @click.option(
-    "--most-gb", default=1.0, show_default=True, type=click.FloatRange(0), help="Refuse to read more than this."
+    "--rows", default=5, metavar="N", show_default="5", type=click.IntRange(0, 10_000), help="How many rows to show."
+)
+@click.option(
+    "--most-gb", default=1.0, metavar="GB", show_default="1", type=click.FloatRange(0), help="Refuse to read more."
 )
 @as_json
 @asked

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IMPRESSIONS_PER_DAY, SEED = 1_500, 20
+_REQUESTS = 10_000
 _VERSION = "sample"  # of events, in the place of the settings' source
 
 
@@ -105,14 +106,15 @@ class Sample:
         """The raw lines of a UTC hour, as a file that the source `simulator` reads. The hour has a day's traffic."""
         self._refuse_lacking(event)
         busy = Simulation(hour.date(), 1, 24 * IMPRESSIONS_PER_DAY, SEED, (event,))
-        return _file(event, [next(islice(hours(busy), hour.hour, None))[event]])
+        return _file(event, [next(islice(hours(busy, _REQUESTS), hour.hour, None))[event]])
 
     def _hold(self, table: Table) -> None:
         """Simulate and decode the events below the table, all that are not held in one go."""
         wanted = tuple(event for event in EVENT_NAMES if event in set(_events(table)) - self.rows.keys())
         if not wanted:
             return
-        written = list(hours(Simulation(self.span.first, self.span.days, IMPRESSIONS_PER_DAY, SEED, wanted)))
+        simulation = Simulation(self.span.first, self.span.days, IMPRESSIONS_PER_DAY, SEED, wanted)
+        written = list(hours(simulation, _REQUESTS))
         for event in wanted:
             folder = self._scratch / event
             folder.mkdir()

@@ -28,7 +28,7 @@ from dsp_pipeline.simulator import logs
 from dsp_pipeline.simulator.faults import damage
 from dsp_pipeline.simulator.files import ASIDE, LATE, ON_TIME, GzipLog, aside, hour_path, log_path
 from dsp_pipeline.simulator.manifest import HourCounts, Manifest, claim, utc_hour
-from dsp_pipeline.simulator.market import Levels, calibrate
+from dsp_pipeline.simulator.market import REQUESTS, Levels, calibrate
 from dsp_pipeline.simulator.parameters import EVENT_NAMES, Simulation
 from dsp_pipeline.simulator.text import as_list, words
 from dsp_pipeline.simulator.traffic import HOUR_MS, Chunk, chunks_of, draw_chunk, stream
@@ -127,10 +127,10 @@ def _end_with_parent() -> None:
 
 
 @lru_cache(maxsize=1)
-def made_world(seed: int, impressions_per_day: int) -> tuple[World, Levels, logs.Pieces]:
-    """What is there before the first hour; made once a process."""
+def made_world(seed: int, impressions_per_day: int, requests: int = REQUESTS) -> tuple[World, Levels, logs.Pieces]:
+    """What is there before the first hour; made once a process. Its levels are found on so many requests."""
     world = build_world(seed, impressions_per_day)
-    levels = calibrate(world, seed)
+    levels = calibrate(world, seed, requests)
     return world, levels, logs.make_pieces(world, levels)
 
 
