@@ -10,9 +10,8 @@ import ast
 import inspect
 import linecache
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsp_pipeline.errors import StepError
 
@@ -46,8 +45,7 @@ _MEANS = {
 }
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument. `kind` is what its annotation means, `choices` the strings of a Literal."""
 
     name: str
@@ -61,8 +59,7 @@ class Argument:
         return self.default is not inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """`inputs` are the arguments that are named like a read, `parameters` all others, `date` among them."""
 
     file: Path
@@ -73,8 +70,7 @@ class Signature:
     returns: str
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """The function as its file has it. `names` are what the file's imports bind, by full name."""
 
     file: Path
