@@ -72,6 +72,14 @@ def test_the_asked_day_is_one_that_a_model_could_be_judged_on(sample: Sample) ->
     assert answer.columns["segment_count"] == "INT64"
 
 
+def test_days_outside_of_a_span_are_not_in_it() -> None:
+    """A window that reaches over both ends is cut there; one beside it holds no day."""
+    span = Span(DAY, DAY + timedelta(days=2))
+    assert span.within(DAY - timedelta(days=7), DAY + timedelta(days=1)) == [DAY, DAY + timedelta(days=1)]
+    assert span.within(DAY + timedelta(days=2), DAY + timedelta(days=9)) == [DAY + timedelta(days=2)]
+    assert span.within(DAY - timedelta(days=7), DAY - timedelta(days=1)) == []
+
+
 def test_windows_are_cut_at_the_first_day(sample: Sample) -> None:
     """Of the first day nothing is known before it; of the second, one day."""
     first, second = (sample.answer("click_rate", sample.span.first + timedelta(days=back)) for back in (0, 1))
