@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -163,10 +164,8 @@ def _made_here(platform: Platform) -> Iterator[str]:
         yield platform.table(event).address
         yield S3LogIngest(event=event, hour=hour).place()[0].rstrip("/")
     for name in platform.catalog.tables():
-        try:
+        with suppress(UnknownNameError):  # it reads an event that the source does not have
             yield platform.table(name).address
-        except UnknownNameError:
-            continue  # it reads an event that the source does not have
     folder = platform.package / "experiments"
     for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
         for arm in experiment.arms:
@@ -175,7 +174,8 @@ def _made_here(platform: Platform) -> Iterator[str]:
             yield export.requires().place()[0].rstrip("/")
     for task in (getattr(tasks, name) for name in tasks.__all__):
         if issubclass(task, StepTask):
-            yield f"step/{task.step.name}/{task.step.version().name}"
+            with suppress(UnknownNameError):  # it reads a table that this package does not have
+                yield f"step/{task.step.name}/{task.step.version().name}"
 
 
 def _stem(address: str) -> str:
