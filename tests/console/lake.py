@@ -56,8 +56,12 @@ def _make(path: Path) -> None:
 
 
 def copied(made: Folder, path: Path) -> Folder:
-    """A folder of a test's own, with the same lake and package."""
-    shutil.copytree(made.path, path / "work")
+    """A folder of a test's own, with the same lake and package.
+
+    Raw files are the same ones, as copies would be others to the lake: replace them, do not write into them.
+    """
+    shutil.copytree(made.path, path / "work", ignore=lambda folder, _: ["raw"] if Path(folder) == made.path else [])
+    shutil.copytree(made.raw, path / "work" / "raw", copy_function=os.link)
     return Folder(path / "work", package="package")
 
 
@@ -103,11 +107,11 @@ def _forget() -> None:
 def answer(folder: Folder, *words: str) -> Answer:
     """`dsp WORDS`, as `Folder.dsp` runs it, in this process."""
     out, err, code = io.StringIO(), io.StringIO(), None
-    with inside(folder), patch.object(sys, "argv", ["dsp", *words]):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                dsp.main()
-            except SystemExit as ended:
-                code = ended.code
+    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with inside(folder), patch.object(sys, "argv", ["dsp", *words]), redirected[0], redirected[1]:
+        try:
+            dsp.main()
+        except SystemExit as ended:
+            code = ended.code
     assert isinstance(code, int)
     return Answer(code, out.getvalue(), err.getvalue())

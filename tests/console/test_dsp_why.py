@@ -1,0 +1,149 @@
+"""`dsp why` and `dsp show`: why an output is not there, or what made it so, down to the raw files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+
+import pytest
+
+from tests.console.lake import SQL, answer, edited
+from tests.e2e.folder import DAY, FIRST, Folder
+
+HOUR = f"{FIRST}T12"
+
+
+def address_of(folder: Folder, table: str, partition: str = DAY) -> str:
+    (found,) = [one for one in folder.receipts() if re.fullmatch(rf"{table}_[0-9a-f]{{12}}/{partition}", one)]
+    return found
+
+
+def test_a_complete_output_tells_what_made_it(made: Folder) -> None:
+    """Its rows, its version part by part, and the tree of receipts down to the raw files."""
+    told = answer(made, "why", "click_rate", DAY)
+    assert told.code == 0, told.err
+    receipt = made.receipts()[address_of(made, "click_rate")]
+    assert f"FeatureBuild(table=click_rate, date={DAY}) is complete: {receipt['rows']} rows" in told.out
+    assert f"Its version {receipt['version']} is made of: " in told.out
+    assert "reads campaign_daily " in told.out
+    assert re.search(r"raw files?: ", told.out)
+    said = json.loads(answer(made, "why", "--json", "click_rate", DAY).out)
+    assert (said["complete"], said["stale"]) == (True, False)
+    assert said["receipt"] == receipt
+    ingests = [one for name, one in said["upstream"].items() if name.startswith("ingest/")]
+    assert any(given["name"].startswith("raw/") for one in ingests for given in one["inputs"])
+
+
+def test_an_output_that_is_missing_tells_what_it_needs(made: Folder) -> None:
+    """What can be made says how; what cannot says which logs are not there."""
+    able = answer(made, "why", "campaign_daily", DAY)
+    assert able.code == 0, able.err
+    assert f"FeatureBuild(table=campaign_daily, date={DAY}) is not complete" in able.out
+    assert "has made other days; this one was not made." in able.out
+    assert "All that it needs is there." in able.out
+    assert f"Make it with `luigi --module tasks FeatureBuild --table campaign_daily --date {DAY}`." in able.out
+    behind = answer(made, "why", "click_rate", "2026-11-19")
+    assert "RawLog click 2026-11-20T00 … T23: 24 hours without logs" in behind.out
+    assert "Make it with" not in behind.out
+    said = json.loads(answer(made, "why", "--json", "click_rate", "2026-11-19").out)
+    assert said["complete"] is False
+
+
+def test_an_hour_with_a_late_file_is_stale(own: Folder) -> None:
+    """The file is named, with the cure; what stands on the hour is as it was."""
+    (own.raw / "click" / HOUR[:10] / f"{HOUR[11:]}-9.jsonl.gz").write_bytes(gzip.compress(b"", mtime=0))
+    told = answer(own, "why", "S3LogIngest", "click", HOUR)
+    assert told.code == 0, told.err
+    assert f"It is stale: click/{HOUR[:10]}/{HOUR[11:]}-9.jsonl.gz came or changed since" in told.out
+    assert json.loads(answer(own, "why", "--json", "S3LogIngest", "click", HOUR).out)["stale"] is True
+    assert "stale" not in answer(own, "why", "BigQueryLoad", "click", HOUR).out
+
+
+def test_a_task_of_many_has_no_output(made: Folder) -> None:
+    """The sentence says which command lists its tasks."""
+    for name in ("why", "show"):
+        told = answer(made, name, "DailyPipeline", DAY)
+        assert (told.code, told.out) == (1, "")
+        assert told.err.startswith("error: DailyPipeline has no output of its own; `dsp ")
+
+
+def test_a_harmless_change_keeps_what_is_there(own: Folder) -> None:
+    """The line that `why` prints, written into the file, makes it the same version; receipts say so from then on.
+
+    It holds for that one text: after the next edit it is refused, with file and line.
+    """
+    sql = edited(own, SQL, "COUNTIF(DATE(impression.served_at) = @date)", "COUNTIF(@date = DATE(impression.served_at))")
+    told = answer(own, "why", "campaign_daily", str(FIRST))
+    assert "its SQL changed (" in told.out
+    line = re.search(r"compatible_with: [0-9a-f]{12} = [0-9a-f]{12}", told.out)
+    assert line, told.out
+    head, first, rest = sql.read_text().partition("-- key: ")
+    sql.write_text(f"{head}-- {line[0]}\n{first}{rest}")
+    assert answer(own, "plan", "DailyPipeline", DAY).out.splitlines()[-1].endswith("nothing to build.")
+    before = address_of(own, "campaign_daily", str(FIRST))
+    done = own.luigi("FeatureBuild", "--table", "campaign_daily", "--date", DAY)
+    assert done.code == 0, done.text
+    receipt = own.receipts()[address_of(own, "campaign_daily")]
+    assert receipt["version"] == own.receipts()[before]["version"]
+    assert receipt["compatible_with"] == line[0].removeprefix("compatible_with: ")
+    assert "compatible: " in answer(own, "why", "campaign_daily", DAY).out
+
+    edited(own, SQL, "INTERVAL 24 HOUR", "INTERVAL 23 HOUR")
+    told = answer(own, "why", "campaign_daily", DAY)
+    assert (told.code, told.out) == (1, "")
+    number = sql.read_text().split("compatible_with")[0].count("\n") + 1
+    assert f"campaign_daily.sql:{number}: `compatible_with` speaks of" in told.err
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("S3LogIngest", "click", HOUR), ("ingest/click-", "click_id", "events.parquet", "1 raw file: ")),
+        (("click", HOUR), ("click_", "click_id", "ingest/click-")),
+        (("campaign_daily", str(FIRST)), ("campaign_id", "impressions", "ingest/impression-")),
+        (("TrainModel", "click_rate_baseline", DAY), ("metrics log_loss: ", "score", "model.ubj")),
+        (("ExportModel", "click_rate_baseline", DAY), ("bundle: ", "score", "manifest.json", "train/click_rate")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_each_kind_of_output_is_shown(made: Folder, words: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    """A few of its rows, its receipt with its files, and what it was made from."""
+    told = answer(made, "show", "--rows", "1", *words)
+    assert told.code == 0, told.err
+    for part in (*parts, "by revision ", str(made.lake)):
+        assert part in told.out
+    said = json.loads(answer(made, "show", "--json", "--rows", "1", *words).out)
+    assert len(said["rows"]) == 1
+    assert said["receipt"]["address"] in made.receipts()
+
+
+def test_a_step_is_shown(own: Folder) -> None:
+    """A function's output is one like the others."""
+    done = own.luigi("HourlyClickRate", "--date", DAY)
+    assert done.code == 0, done.text
+    told = answer(own, "show", "HourlyClickRate", DAY)
+    assert told.code == 0, told.err
+    assert "step/hourly_click_rate/" in told.out
+    assert "parameters least_impressions: 100" in told.out
+
+
+def test_rows_are_shown_as_they_are(own: Folder) -> None:
+    """What stands in square brackets is part of a value, though the terminal's library would take it for markup."""
+    file = own.raw / "click" / str(FIRST) / "12-0.jsonl.gz"
+    line = json.loads(gzip.decompress(file.read_bytes()).splitlines()[0])
+    line["id"] = "[/a][b]"
+    file.unlink()
+    file.write_bytes(gzip.compress((json.dumps(line) + "\n").encode(), mtime=0))
+    assert answer(own, "rerun", "--yes", "S3LogIngest", "click", HOUR).code == 0
+    told = answer(own, "show", "S3LogIngest", "click", HOUR)
+    assert told.code == 0, told.err
+    assert "[/a][b]" in told.out
+
+
+def test_what_is_not_there_cannot_be_shown(made: Folder) -> None:
+    """One sentence that says who knows more."""
+    told = answer(made, "show", "campaign_daily", DAY)
+    assert (told.code, told.out) == (1, "")
+    assert "is not complete, so there is nothing to show; `dsp why` tells what it needs." in told.err
