@@ -19,6 +19,7 @@ from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.daily_pipeline import DailyPipeline
 from tasks.plan import Pending
 from tasks.settings import platform
+from tasks.step import steps
 
 _DAY, _HOUR = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d")
 _NAMES = ("table", "event", "experiment", "arm")  # parameters that a bare word may fill, in this order
@@ -34,7 +35,7 @@ def _complete(_context: click.Context, _argument: click.Parameter, begun: str) -
     logging.getLogger("dsp").setLevel(logging.CRITICAL)
     with suppress(Exception):  # a shell that waits for a word is no place for an error
         one = platform()
-        known = [*_families(), *one.catalog.tables(), *one.source.events, *_arms()]
+        known = [*_families(), *one.catalog.tables(), *steps(), *one.source.events, *_arms()]
         return [word for word in known if word.startswith(begun)]
     return []
 
@@ -113,13 +114,15 @@ def _kind(word: str) -> tuple[type[luigi.Task], dict[str, Any]]:
         meant["the experiment"] = families["ExportModel"], {"experiment": experiment, "arm": chosen}
     if word in one.catalog.tables():
         meant["the table"] = families["FeatureBuild"], {"table": word}
+    if word in steps():
+        meant["the step"] = steps()[word].task, {}
     if word in EVENTS:
         meant["the event"] = families["BigQueryLoad"], {"event": word}
     if not meant:
         near = [name for name in families if name.lower().startswith(word.lower())]
         if len(near) == 1:
             return families[near[0]], {}
-        known = [*families, *one.catalog.tables(), *EVENTS, *find_experiments(one.package / "experiments")]
+        known = [*families, *one.catalog.tables(), *steps(), *EVENTS, *find_experiments(one.package / "experiments")]
         raise UnknownNameError("task", word, known)
     if len(meant) > 1:
         kinds = " or ".join(f"{kind.task_family} ({what})" for what, (kind, _) in meant.items())

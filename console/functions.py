@@ -13,7 +13,7 @@ from console.bench import HISTORY, Bench, Tried
 from dsp_pipeline.warehouse.base import Slice
 from tasks import values
 from tasks.signature import STREAM
-from tasks.step import Step, StepTask
+from tasks.step import Step, StepTask, steps
 
 if TYPE_CHECKING:
     from dsp_pipeline.simulator.sample import Sample
@@ -37,9 +37,9 @@ def try_function(task: StepTask, on: Bench) -> Tried:
 
 def _slices(task: StepTask, below: Sequence[StepTask], on: Bench) -> dict[str, Slice]:
     """What the names of events and tables stand for, cut at the first day of logs."""
-    platform, steps, found = on.platform, {one.step.name for one in below}, {}
+    platform, names, found = on.platform, {one.step.name for one in below}, {}
     for read in task.step.reads:
-        if read.table not in steps:
+        if read.table not in names:
             table = platform.table(read.table)
             days = platform.days(task.date + timedelta(days=read.first), task.date + timedelta(days=read.last))
             found[read.table] = Slice(table, tuple(part for day in days for part in platform.partitions(table, day)))
@@ -79,7 +79,7 @@ class _Simulated:
         day, kinds, given = parameters["date"], _kinds(step), {}
         for read in step.reads:
             first, last = day + timedelta(days=read.first), day + timedelta(days=read.last)
-            if (other := _step_of(read.table)) is not None:
+            if (other := steps().get(read.table)) is not None:
                 files = {one: self._file(other, one) for one in self.sample.span.within(first, last)}
                 given[read.table] = _read_back(files, kinds[read.table], several=read.first < read.last)
             else:
@@ -96,25 +96,13 @@ class _Simulated:
         return self._kept[step.name, day]
 
 
-def _step_of(name: str) -> Step | None:
-    """The step of this name, if it is one."""
-    from luigi.task_register import Register
-
-    for family in Register.task_names():
-        kind = Register.get_task_cls(family)
-        if issubclass(kind, StepTask) and kind is not StepTask and kind.step.name == name:
-            step: Step = kind.step
-            return step
-    return None
-
-
 def _days_after(step: Step, on: Bench) -> int:
     """How many days after its own the step reads, itself or through what it reads."""
     from dsp_pipeline.simulator.sample import days_after
 
     found = [0]
     for read in step.reads:
-        other = _step_of(read.table)
+        other = steps().get(read.table)
         below = days_after(on.platform.catalog, read.table) if other is None else _days_after(other, on)
         found.append(read.last + below)
     return max(found)

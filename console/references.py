@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luigi.task_register import Register
-
 from dsp_pipeline.errors import DefinitionError, DspError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS, Event
 from dsp_pipeline.fingerprint import Version
@@ -18,7 +16,7 @@ from dsp_pipeline.storage.versions import Recorded
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from dsp_pipeline.warehouse.base import Slice, Table
 from tasks.settings import platform
-from tasks.step import StepTask
+from tasks.step import steps
 from tasks.values import ROWS, kept_stream
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ def _kind(name: str) -> str:
     one = platform()
     if name in EVENTS or name in one.catalog.tables():
         return TABLE
-    if name in _steps():
+    if name in steps():
         return STEP
     for kind in (MODEL,) if "/" in name else (TABLE, STEP):
         if one.versions.known(f"{kind}/{name}"):
@@ -111,17 +109,16 @@ def _kind(name: str) -> str:
     if name in models:
         return MODEL
     raise UnknownNameError(
-        "table, event, step or EXPERIMENT/ARM", name, [*EVENTS, *one.catalog.tables(), *_steps(), *models]
+        "table, event, step or EXPERIMENT/ARM", name, [*EVENTS, *one.catalog.tables(), *steps(), *models]
     )
 
 
 def _own(kind: str, name: str) -> Version:
     """The version that this checkout makes."""
     if kind == STEP:
-        steps = _steps()
-        if name not in steps:
-            raise UnknownNameError("step", name, steps)
-        return steps[name].step.version()
+        if name not in steps():
+            raise UnknownNameError("step", name, steps())
+        return steps()[name].version()
     if kind == MODEL:
         experiment, _, arm = name.partition("/")
         return platform().trial(experiment, arm).version
@@ -184,11 +181,6 @@ def _kept(kind: str, name: str, version: Version, table: Table | None) -> Mappin
     shelf = f"{'train' if kind == MODEL else 'step'}/{name}/{version.name}/"
     found = platform().outputs.receipts.read_all(shelf)
     return {address[len(shelf) :]: receipt for address, receipt in found.items()}
-
-
-def _steps() -> dict[str, type[StepTask]]:
-    kinds = [Register.get_task_cls(name) for name in Register.task_names()]
-    return {kind.step.name: kind for kind in kinds if issubclass(kind, StepTask) and kind is not StepTask}
 
 
 def _experiments() -> dict[str, Iterable[str]]:

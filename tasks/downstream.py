@@ -1,9 +1,11 @@
-"""What stands on an output by today's definitions: loads, tables, models and bundles."""
+"""What stands on an output by today's definitions: loads, tables, models, bundles and steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+
+from luigi.task import flatten
 
 from dsp_pipeline.errors import UnknownNameError
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
@@ -13,6 +15,7 @@ from tasks.feature_build import FeatureBuild
 from tasks.receipt_task import ReceiptTask, TableTask, table_index
 from tasks.s3_log_ingest import S3LogIngest
 from tasks.settings import platform
+from tasks.step import Step, StepTask, steps
 from tasks.train_model import TrainModel
 
 
@@ -27,7 +30,9 @@ def standing_on(first: Iterable[ReceiptTask]) -> list[ReceiptTask]:
             found.append(ExportModel(experiment=step.experiment, arm=step.arm, date=step.date))
     found = [step for step in found if step.output().exists()]
     partitions = {step.place() for step in found if isinstance(step, TableTask)}
-    return [*found, *_built_from(partitions), *_trained_on(partitions)] if partitions else found
+    if partitions:
+        found += [*_built_from(partitions), *_trained_on(partitions)]
+    return [*found, *_steps_on({one.output().address for one in found})]
 
 
 def _built_from(partitions: set[tuple[str, str]]) -> list[FeatureBuild]:
@@ -57,6 +62,37 @@ def _trained_on(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
                 if train.output().exists() and any(needed.place() in partitions for needed in train.requires()):
                     found += [train, export] if export.output().exists() else [train]
     return found
+
+
+def _steps_on(addresses: set[str]) -> list[StepTask]:
+    """The outputs of steps, with whatever parameters, that read one of these or of each other, as they need it."""
+    found: list[StepTask] = []
+    ahead = [task for one in steps().values() for task in _kept(one)]
+    while True:
+        reading = [task for task in ahead if not addresses.isdisjoint(_read_by(task))]
+        if not reading:
+            return found
+        found += reading
+        addresses |= {task.output().address for task in reading}
+        ahead = [task for task in ahead if task not in reading]
+
+
+def _kept(step: Step) -> list[StepTask]:
+    """The outputs that the step has, by its present version."""
+    try:
+        shelf = f"step/{step.name}/{step.version().name}/"
+    except UnknownNameError:
+        return []  # it reads a table that this package, or an event that this source, does not have
+    kept = platform().outputs.receipts.read_all(shelf)
+    return [step.task(date=_day(address), **receipt.details["parameters"]) for address, receipt in kept.items()]
+
+
+def _day(address: str) -> date:
+    return date.fromisoformat(address.rpartition("/")[2][:10])
+
+
+def _read_by(task: StepTask) -> set[str]:
+    return {needed.output().address for needed in flatten(task.requires())}
 
 
 def _tables_in_order() -> list[str]:

@@ -10,11 +10,12 @@ It stays the function that it is, and `hourly_click_rate.task` is the task Hourl
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast
 
 import luigi
@@ -285,6 +286,11 @@ def _registered(made: Step) -> Callable[..., Any]:
     made.function.task = task  # type: ignore[attr-defined]
     _steps[made.name] = made
     return made.function
+
+
+def steps() -> Mapping[str, Step]:
+    """All steps, by the names of their functions."""
+    return MappingProxyType(_steps)
 
 
 def refuse_taken_names() -> None:
