@@ -185,7 +185,8 @@ def _code() -> tuple[str, str]:
     words = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:
         done = subprocess.run(words, cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=False)
-        revision, _, branch = done.stdout.strip().partition("\n")
+        # Without a commit git fails, and says HEAD all the same.
+        revision, _, branch = (done.stdout if done.returncode == 0 else "").strip().partition("\n")
     except (OSError, subprocess.TimeoutExpired):
         revision = branch = ""
     return os.environ.get("DSP_REVISION", revision), branch if branch != "HEAD" else ""  # HEAD: on no branch
