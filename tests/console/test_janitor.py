@@ -6,6 +6,8 @@ import copy
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.local import LocalFolder
-from tests.e2e.folder import DAY, OUTCOMES, Answer, Folder, only
+from tests.e2e.folder import DAY, OUTCOMES, PATIENCE, Answer, Folder, only
 
 EXPORT = ("ExportModel", "--experiment", "click_rate_baseline", "--date", DAY)
 TARGET = f"click_rate_baseline/control/{DAY}"
@@ -214,6 +216,32 @@ def test_what_was_served_stays_while_bidders_may_load_it(folder: Folder) -> None
         assert (dsp(folder, "janitor").out == "all is needed.\n") == needed, (left_at, history)
 
 
+def test_what_somebody_serves_while_the_question_waits_stays(folder: Folder) -> None:
+    """The bundle and all that it was made from; what was shown besides goes."""
+    (old, _), left = bundles(folder), plant_leftovers(folder)
+    there = everything(folder)
+    waiting = subprocess.Popen(
+        [str(Path(sys.executable).with_name("dsp")), "--set", f"dsp.lake={folder.lake}", "janitor", "--remove"],
+        cwd=folder.path,
+        env=folder.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert waiting.stdout is not None
+    shown = b""
+    while b"Remove all that?" not in shown:
+        read = os.read(waiting.stdout.fileno(), 65_536)
+        assert read, shown
+        shown += read
+    assert old in shown.decode()
+    assert dsp(folder, "promote", "--yes", old).code == 0
+    said, _ = waiting.communicate(b"y\n", timeout=PATIENCE)
+    assert waiting.returncode == 0
+    assert said.decode().splitlines()[-1].startswith(f"{len(left)} things of ")
+    assert set(there) - files(folder) == left
+    assert pointer(folder).address == old
+
+
 def test_what_was_written_lately_stays(folder: Folder) -> None:
     """A bundle of these days keeps the old tables that it was made from, though no pointer is at it."""
     old, _ = bundles(folder)
@@ -224,6 +252,19 @@ def test_what_was_written_lately_stays(folder: Folder) -> None:
         os.utime(path, (time.time() - 2 * 86_400,) * 2)
     assert dsp(folder, "janitor").out == "all is needed.\n"
     assert old in dsp(folder, "janitor", "--days", "1").out
+
+
+def test_a_table_that_is_still_written_to_stays_with_its_record(folder: Folder) -> None:
+    """Somebody's branch may need it; its bundle and what else is of its version are old, and go."""
+    old, new = bundles(folder)
+    rows = min(name for name in of_version(folder, old, new) if name.startswith("warehouse/tables/click_rate_"))
+    os.utime(folder.lake / rows)
+    table, version = rows.split("/")[2], rows.split("/")[2].rpartition("_")[2]
+    told = [line.split()[0] for line in dsp(folder, "janitor").out.splitlines()[1:-1]]
+    assert old in told
+    assert table not in told
+    assert f"versions/table/click_rate/{version}.json" not in told
+    assert len([name for name in told if name.startswith("versions/")]) == 2
 
 
 def test_nothing_is_removed_while_it_is_not_known_what_a_bundle_was_made_from(folder: Folder) -> None:
