@@ -45,7 +45,7 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
     if rows is not None:
         out.print(rows_table(rows, out.width))
     for line in _said(step, receipt):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
     out.print(draw(lineage_tree(receipt, upstream)), soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     out.print(shown)
     if found == [task]:
         for place in places(found[0]):
-            out.print(place, soft_wrap=True)
+            out.print(place, soft_wrap=True, markup=False)
 
 
 def places(step: ReceiptTask) -> list[str]:

@@ -35,7 +35,7 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
         return
     out = console()
     for line in said.pop("lines"):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
     if receipt:
         out.print(draw(lineage_tree(receipt, lineage(receipt.inputs))), soft_wrap=True)
 
