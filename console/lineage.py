@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from rich.markup import escape
 from rich.tree import Tree
 
 from console.printing import number, size
@@ -86,14 +85,14 @@ def _plain(receipt: Receipt) -> Mapping[str, Any]:
 
 def _said(node: Node) -> str:
     if node.kind == "raw":
-        few = escape(", ".join(node.names[:2])) + (" …" if node.names[2:] else "")
+        few = ", ".join(node.names[:2]) + (" …" if node.names[2:] else "")
         return f"{count(len(node.names), 'raw file')}: {few}"
     made = (
         node.first_made[:16]
         if node.first_made[:16] == node.last_made[:16]
         else (f"{node.first_made[:16]} … {node.last_made[:16]}")
     )
-    said = f"[bold]{node.kind}[/bold] {escape(_times(node.names))}: {number(node.rows)} rows, {size(node.bytes)}"
+    said = f"[bold]{node.kind}[/bold] {_times(node.names)}: {number(node.rows)} rows, {size(node.bytes)}"
     return f"{said}, made {made.replace('T', ' ')} UTC" + (" (as above)" if node.above else "")
 
 

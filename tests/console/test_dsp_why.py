@@ -141,10 +141,8 @@ def test_rows_are_shown_as_they_are(own: Folder) -> None:
     assert told.code == 0, told.err
     assert "[/a][b]" in told.out
     file.with_name("12-[b].jsonl.gz").write_bytes(gzip.compress(b"", mtime=0))
-    words = ("S3LogIngest", "click", HOUR)
-    assert f"stale: click/{FIRST}/12-[b].jsonl.gz came" in answer(own, "why", *words).out
-    assert answer(own, "rerun", "--yes", *words).code == 0
-    assert f"2 raw files: click/{FIRST}/12-0.jsonl.gz, click/{FIRST}/12-[b].jsonl.gz" in answer(own, "why", *words).out
+    told = answer(own, "why", "S3LogIngest", "click", HOUR)
+    assert f"stale: click/{FIRST}/12-[b].jsonl.gz came" in told.out
 
 
 def test_what_is_not_there_cannot_be_shown(made: Folder) -> None:
