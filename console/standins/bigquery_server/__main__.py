@@ -18,6 +18,7 @@ import dialect
 import extensions
 import jobs
 import loads
+import lookups
 import memory
 import partitions
 import snapshots
@@ -34,7 +35,7 @@ def main(folder: Path, gcs: str | None) -> None:
     extensions.from_packages(folder / "extensions")
     settings.data_dir = folder / "data"
     settings.storage_emulator_host = gcs
-    for correction in (memory, catalog, partitions, loads, jobs, snapshots, dialect):
+    for correction in (memory, catalog, partitions, loads, jobs, snapshots, dialect, lookups):
         correction.install()
     database.connection()  # opens the tables now, not while the first client waits
     listening = socket.create_server((HOST, 0))
