@@ -18,12 +18,12 @@ from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.daily_pipeline import DailyPipeline
 from tasks.plan import Pending
+from tasks.raw_log import RawLog
 from tasks.settings import platform
 from tasks.step import steps
 
 _DAY, _HOUR = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d")
 _NAMES = ("table", "event", "experiment", "arm")  # parameters that a bare word may fill, in this order
-_LOOKED_BACK = 40  # days in which the newest that can be made is looked for
 
 
 # Of a command that takes TASK: what click does not know is the task's.
@@ -72,11 +72,11 @@ def newest_day() -> date:
     """The newest day before today whose DailyPipeline is complete or can be made; yesterday if there is none."""
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     first = platform().settings.first_date
-    for back in range(_LOOKED_BACK):
-        day = yesterday - timedelta(days=back)
-        if day < first:
-            break
-        if Pending().can_run(DailyPipeline(date=day)):
+    event = next(iter(platform().source.events))
+    for day in reversed(platform().days(first, yesterday)):
+        # One listing a day while there are no logs; the whole graph is looked at only where there are.
+        begins = datetime(day.year, day.month, day.day)
+        if RawLog(event=event, hour=begins).complete() and Pending().can_run(DailyPipeline(date=day)):
             return day
     return max(yesterday, first)
 
