@@ -21,6 +21,7 @@ from console import dsp
 from tasks.raw_log import listings
 from tasks.receipt_task import forget
 from tasks.settings import platform
+from tasks.step import steps
 from tests.e2e.folder import DAY, OUTCOMES, Answer, Folder, only
 
 EXPERIMENT = """\
@@ -101,17 +102,24 @@ def _forget() -> None:
     for remembered in (platform, listings):
         remembered.cache_clear()
     forget()
+    for step in steps().values():
+        vars(step).pop("checked", None)
     Register.clear_instance_cache()
 
 
 def answer(folder: Folder, *words: str) -> Answer:
-    """`dsp WORDS`, as `Folder.dsp` runs it, in this process."""
+    """`dsp WORDS`, as `Folder.dsp` runs it, in this process: nobody answers its questions."""
     out, err, code = io.StringIO(), io.StringIO(), None
+    typed = patch.object(sys, "argv", ["dsp", *words]), patch.object(sys, "stdin", io.StringIO())
     redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    with inside(folder), patch.object(sys, "argv", ["dsp", *words]), redirected[0], redirected[1]:
+    (log,) = (one for one in logging.getLogger("dsp").handlers if type(one) is logging.StreamHandler)  # not pytest's
+    with inside(folder), typed[0], typed[1], redirected[0], redirected[1]:
+        shown = log.setStream(err)
         try:
             dsp.main()
         except SystemExit as ended:
             code = ended.code
+        finally:
+            log.setStream(shown)
     assert isinstance(code, int)
     return Answer(code, out.getvalue(), err.getvalue())
