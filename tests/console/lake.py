@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -90,7 +91,8 @@ def inside(folder: Folder) -> Iterator[None]:
     LuigiConfigParser._instance = None
     _forget()
     try:
-        with contextlib.chdir(folder.path):
+        with contextlib.chdir(folder.path), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*'rpc_retry_")  # as tasks/logs.py does for the whole process
             yield
     finally:
         LuigiConfigParser._instance = kept

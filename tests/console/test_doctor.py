@@ -17,6 +17,7 @@ from dsp_pipeline.platform import Platform
 from dsp_pipeline.settings import Settings
 from dsp_pipeline.storage.base import Stored
 from dsp_pipeline.storage.local import LocalFolder
+from tests.console.lake import answer as dsp
 from tests.e2e.folder import FIRST, Answer, Folder
 from tests.tasks.small import DAYS, arrive, small_folder
 
@@ -60,7 +61,7 @@ def test_it_goes_on_after_whatever_is_wrong(folder: Folder) -> None:
     )
     (package / "experiments" / "trees.yaml").write_text("model: none\n")
     settings = ("--set", "dsp.raw=nowhere", "--set", "dsp.memory_limit_mb=900000000")
-    answer = folder.dsp(*NOBODY, *settings, "doctor", "--json")
+    answer = dsp(folder, *NOBODY, *settings, "doctor", "--json")
     assert answer.code == 1
     told = found(answer)
     assert {check for check, (state, _) in told.items() if state == PROBLEM} == {"files", "raw logs", "memory"}
@@ -83,7 +84,7 @@ def test_it_goes_on_after_whatever_is_wrong(folder: Folder) -> None:
 )
 def test_what_hangs_on_wrong_settings_is_not_looked_at(folder: Folder, setting: str, sentence: str) -> None:
     """The rest is."""
-    answer = folder.dsp(*NOBODY, "--set", setting, "doctor", "--json")
+    answer = dsp(folder, *NOBODY, "--set", setting, "doctor", "--json")
     told = found(answer)
     assert (answer.code, told["settings"][0], sentence in told["settings"][1]) == (1, PROBLEM, True)
     assert [told[name][0] for name in ("files", "libraries")] == [OK, OK]
@@ -94,7 +95,7 @@ def test_what_hangs_on_wrong_settings_is_not_looked_at(folder: Folder, setting: 
 def test_no_raw_logs_are_a_warning(folder: Folder) -> None:
     """The place is there and nothing has come yet; which is also what a wrong place looks like."""
     folder.raw.mkdir()
-    told = found(folder.dsp(*NOBODY, "doctor", "--json"))["raw logs"]
+    told = found(dsp(folder, *NOBODY, "doctor", "--json"))["raw logs"]
     assert told[0] == WARNING
     assert "newest click none, of the last 40 days since 2026-11-17; look whether [dsp] raw" in told[1]
 
