@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import luigi
 import pytest
 from luigi.configuration import LuigiConfigParser
 from luigi.task_register import Register
@@ -107,6 +108,14 @@ def _forget() -> None:
     for step in steps().values():
         vars(step).pop("checked", None)
     Register.clear_instance_cache()
+
+
+def build(task: luigi.Task) -> None:
+    """Run what is not there of the task and of what it needs, as `luigi` would; `inside` a folder."""
+    if not task.complete():
+        for needed in luigi.task.flatten(task.requires()):
+            build(needed)
+        task.run()
 
 
 def answer(folder: Folder, *words: str) -> Answer:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ import pytest
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.local import LocalFolder
-from tests.e2e.folder import DAY, OUTCOMES, PATIENCE, Answer, Folder, only
+from tasks.export_model import ExportModel
+from tests.console.lake import SQL, answer, build, copied, edited, inside
+from tests.e2e.folder import DAY, PATIENCE, Answer, Folder
 
 EXPORT = ("ExportModel", "--experiment", "click_rate_baseline", "--date", DAY)
+EXPERIMENT = "experiments/click_rate_baseline.yaml"
 TARGET = f"click_rate_baseline/control/{DAY}"
 LEFTOVER = "left by a writer that was killed or replaced"
 DEAD = 2**22 + 1  # no process of this machine has this number
@@ -28,29 +31,25 @@ DAYS_AGO = 60
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def two(made: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A model of a day; then a constant of a query is changed, and the model made again. Nothing serves either."""
-    folder = Folder(tmp_path_factory.mktemp("janitor") / "work", package="package")
-    folder.simulate(events=OUTCOMES, impressions_per_day=300)
-    package = folder.package()
-    only(package, *OUTCOMES)
-    experiment = package / "experiments" / "click_rate_baseline.yaml"
-    experiment.write_text("model: click_rate\ntrain_days: 3\nserve: control\narms:\n  control: {rounds: 5}\n")
-    for hours in (24, 23):
-        query = package / "features" / "campaign_daily.sql"
-        query.write_text(query.read_text().replace("INTERVAL 24 HOUR", f"INTERVAL {hours} HOUR"))
-        done = folder.luigi(*EXPORT)
-        assert done.code == 0, done.text
+    folder = copied(made, tmp_path_factory.mktemp("janitor"))
+    edited(folder, EXPERIMENT, "  deeper: {rounds: 5, max_depth: 8}\n", "")
+    for path in folder.lake.rglob("deeper"):
+        shutil.rmtree(path)
+    edited(folder, SQL, "INTERVAL 24 HOUR", "INTERVAL 23 HOUR")
+    with inside(folder):
+        build(ExportModel(experiment="click_rate_baseline", date=date.fromisoformat(DAY)))
     shutil.rmtree(folder.lake / "serving")
     return folder
 
 
 @pytest.fixture
-def folder(made: Folder, tmp_path: Path) -> Folder:
+def folder(two: Folder, tmp_path: Path) -> Folder:
     """A copy of that lake, all of it written two months ago."""
-    own = copy.copy(made)
+    own = copy.copy(two)
     own.lake = tmp_path / "lake"
-    shutil.copytree(made.lake, own.lake)
+    shutil.copytree(two.lake, own.lake)
     grow_old(own.lake)
     return own
 
@@ -64,7 +63,7 @@ def grow_old(root: Path) -> None:
 
 
 def dsp(folder: Folder, *words: str) -> Answer:
-    return folder.dsp("--set", f"dsp.lake={folder.lake}", *words)
+    return answer(folder, "--set", f"dsp.lake={folder.lake}", *words)
 
 
 def registry(folder: Folder) -> BundleRegistry:
@@ -310,8 +309,7 @@ def test_an_export_leaves_a_held_pointer_alone_and_says_so(folder: Folder) -> No
     assert f"click_rate of local was rolled back and is held at {old}, so newer exports" in warnings[0]
     assert "`dsp promote EXPERIMENT/ARM` serves the newest again" in warnings[0]
     assert pointer(folder) == held
-    again = folder.luigi(*EXPORT, "--dsp-lake", str(folder.lake))
-    assert "1 complete ones" in again.text
+    assert "nothing to build" in dsp(folder, "plan", *EXPORT).out
     assert dsp(folder, "promote", "--yes", "click_rate_baseline/control").code == 0
     now = pointer(folder)
     assert (now.address not in (old, new), now.held, now.history[0]) == (True, False, old)
