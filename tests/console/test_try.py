@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.folder import DAY, FIRST, OUTCOMES, PROJECT, Done, Folder, only
+from tests.console.lake import answer, copied
+from tests.e2e.folder import DAY, FIRST, PROJECT, Folder
 
 HOUR = f"{DAY}T13"
 SQL = "package/features/campaign_daily.sql"
@@ -47,26 +48,20 @@ def top(date: date, shown: pa.Table, number: dict[date, Any], click: pa.Table) -
 """
 
 
-def dsp_try(folder: Folder, *words: str, package: bool = True) -> Done:
-    """`dsp try WORDS` with the folder's own package."""
-    given = ["--set", "dsp.package=package"] if package else []
-    return folder.python("-m", "console.dsp", *given, "try", *words)
-
-
-def tried(folder: Folder, *words: str, package: bool = True) -> dict[str, Any]:
+def tried(folder: Folder, *words: str) -> dict[str, Any]:
     """What `--json` answers."""
-    done = dsp_try(folder, *words, "--json", package=package)
-    assert done.code == 0, done.text
-    answer: dict[str, Any] = json.loads(done.text)
-    return answer
+    done = answer(folder, "try", *words, "--json")
+    assert (done.code, done.err) == (0, ""), done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
 
 
 def told(folder: Folder, *words: str) -> str:
     """The one sentence of a command that fails."""
-    done = dsp_try(folder, *words)
-    assert done.code == 1, done.text
-    assert done.text.startswith("error: ") and done.text.count("\n") == 1, done.text
-    return done.text
+    done = answer(folder, "try", *words)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
+    return done.err
 
 
 def contents(folder: Folder) -> dict[str, tuple[bytes, int]]:
@@ -76,24 +71,19 @@ def contents(folder: Folder) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Three days of impressions and clicks, taken in and trained on."""
-    folder = Folder(tmp_path_factory.mktemp("try") / "work", package="package")
-    only(folder.package(), *OUTCOMES)
-    folder.simulate(events=OUTCOMES)
-    done = folder.luigi("DailyPipeline", "--date", DAY)
-    assert done.code == 0, done.text
-    return folder
+def mine(made: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A copy of the lake, whose queries the tests edit."""
+    return copied(made, tmp_path_factory.mktemp("try"))
 
 
 @pytest.fixture
-def lake(made: Folder) -> Iterator[Folder]:
+def lake(mine: Folder) -> Iterator[Folder]:
     """The same, which no test may change: neither a byte nor a time, nor what lies in the scratch folder."""
-    before, sql = contents(made), (made.path / SQL).read_text()
-    yield made
-    (made.path / SQL).write_text(sql)
-    assert contents(made) == before
-    assert not any((made.lake / ".scratch").iterdir())
+    before, sql = contents(mine), (mine.path / SQL).read_text()
+    yield mine
+    (mine.path / SQL).write_text(sql)
+    assert contents(mine) == before
+    assert not any((mine.lake / ".scratch").iterdir())
 
 
 @pytest.fixture
@@ -106,24 +96,24 @@ def empty(tmp_path: Path) -> Folder:
 
 def test_a_table_is_tried_on_what_exists(lake: Folder) -> None:
     """Its rows are those that its build made, to the last column, and it is told what was read."""
-    answer = tried(lake, "FeatureBuild", "--table", "click_rate", "--date", DAY, "--rows", "10000")
+    found = tried(lake, "FeatureBuild", "--table", "click_rate", "--date", DAY, "--rows", "10000")
     built = lake.rows("click_rate", day=DAY).sort_by("impression_id").to_pylist()
-    assert len(answer["first_rows"]) == answer["rows"] == len(built) > 1_000
-    for mine, row in zip(answer["first_rows"], built, strict=True):
+    assert len(found["first_rows"]) == found["rows"] == len(built) > 200
+    for mine, row in zip(found["first_rows"], built, strict=True):
         assert datetime.fromisoformat(mine.pop("served_at")) == row.pop("served_at")
         assert mine == {**row, "date": DAY}
-    assert not answer["sample"] and not answer["why"]
-    assert [line.partition(":")[0] for line in answer["ran_on"]][:3] == [
+    assert not found["sample"] and not found["why"]
+    assert [line.partition(":")[0] for line in found["ran_on"]][:3] == [
         f"impression {DAY}T00 … T23",
         f"click {DAY}T00 … 2026-11-19T23",
         f"campaign_daily {FIRST}",
     ]
-    assert answer["columns"]["clicked"] == "BOOL" and answer["key"] == ["impression_id"]
+    assert found["columns"]["clicked"] == "BOOL" and found["key"] == ["impression_id"]
 
 
 def test_a_person_reads_what_it_ran_on_and_some_rows(lake: Folder) -> None:
     """Rows of a narrow table are lines."""
-    lines = dsp_try(lake, "campaign_daily", DAY, "--rows", "2").text.splitlines()
+    lines = answer(lake, "try", "campaign_daily", DAY, "--rows", "2").out.splitlines()
     assert lines[0] == f"FeatureBuild(table=campaign_daily, date={DAY}) on what exists:"
     assert "rows of 4 columns in " in lines[3] and lines[3].endswith(" s; nothing was changed.")
     assert lines[4].split() == ["date", "campaign_id", "impressions", "clicks"]
@@ -135,60 +125,60 @@ def test_an_edited_query_runs_on_what_is_there(lake: Folder) -> None:
     """Although nothing was ever built of it."""
     path = lake.path / SQL
     path.write_text(path.read_text().replace("AS clicks", "AS first_clicks"))
-    answer = tried(lake, "campaign_daily", DAY)
-    assert not answer["sample"]
-    assert "first_clicks" in answer["first_rows"][0]
+    found = tried(lake, "campaign_daily", DAY)
+    assert not found["sample"]
+    assert "first_clicks" in found["first_rows"][0]
 
 
 def test_what_stands_on_an_edited_query_runs_on_a_sample(lake: Folder) -> None:
     """Rows of the old query, and those of real and simulated logs, are not mixed; it is told what is not there."""
     path = lake.path / SQL
     path.write_text(path.read_text().replace("AS clicks", "+ 1000 AS clicks"))
-    answer = tried(lake, "click_rate", DAY)
-    assert answer["sample"]
-    assert answer["why"] == f"Not there: campaign_daily {FIRST}."
-    assert all(line.endswith("simulated rows") for line in answer["ran_on"])
-    assert answer["first_rows"][0]["campaign_click_rate_7d"] > 1
+    found = tried(lake, "click_rate", DAY)
+    assert found["sample"]
+    assert found["why"] == f"Not there: campaign_daily {FIRST}."
+    assert all(line.endswith("simulated rows") for line in found["ran_on"])
+    assert found["first_rows"][0]["campaign_click_rate_7d"] > 1
 
 
 def test_a_sample_can_be_asked_for(lake: Folder) -> None:
     """Its rows are not those that are there."""
-    answer = tried(lake, "click_rate", DAY, "--sample", "--rows", "1")
-    assert answer["sample"] and not answer["why"]
+    found = tried(lake, "click_rate", DAY, "--sample", "--rows", "1")
+    assert found["sample"] and not found["why"]
     ours = lake.rows("click_rate", "impression_id").column(0).to_pylist()
-    assert answer["first_rows"][0]["impression_id"] not in ours
+    assert found["first_rows"][0]["impression_id"] not in ours
 
 
 def test_a_model_is_tried_on_what_exists(lake: Folder) -> None:
     """It comes out as the one that was trained."""
-    answer = tried(lake, "TrainModel", "click_rate_baseline", DAY)
+    found = tried(lake, "TrainModel", "click_rate_baseline", DAY)
     (receipt,) = (
         one for address, one in lake.receipts().items() if address.startswith("train/") and "control" in address
     )
-    assert answer["holdout"] == receipt["details"]["metrics"]
-    assert (answer["rows"], answer["trees"]) == (receipt["rows"], 50)
-    assert answer["ran_on"] and not answer["sample"]
+    assert found["holdout"] == receipt["details"]["metrics"]
+    assert (found["rows"], found["trees"]) == (receipt["rows"], 5)
+    assert found["ran_on"] and not found["sample"]
 
 
 def test_a_bundle_is_made_of_the_trained_model(lake: Folder) -> None:
     """The files that would be published, with their sizes."""
-    answer = tried(lake, "click_rate_baseline", DAY)
+    found = tried(lake, "click_rate_baseline", DAY)
     (receipt,) = (
         one for address, one in lake.receipts().items() if address.startswith("export/") and "control" in address
     )
     sizes = {Path(file["key"]).name: file["size"] for file in receipt["files"]}
-    assert answer["files"] == sizes
-    assert answer["ran_on"][0].startswith("train/click_rate_baseline/control/")
+    assert found["files"] == sizes
+    assert found["ran_on"][0].startswith("train/click_rate_baseline/control/")
 
 
 def test_a_load_is_tried_on_what_was_ingested(lake: Folder) -> None:
     """Its rows are those of the partition."""
-    answer = tried(lake, "impression", HOUR, "--rows", "1000")
+    found = tried(lake, "impression", HOUR, "--rows", "1000")
     loaded = lake.receipts()[
         next(one for one in lake.receipts() if one.startswith("impression_") and one.endswith(HOUR))
     ]
-    assert answer["rows"] == loaded["rows"] == len(answer["first_rows"]) > 20
-    assert answer["columns"]["segments"] == "ARRAY<STRING>"
+    assert found["rows"] == loaded["rows"] == len(found["first_rows"]) > 5
+    assert found["columns"]["segments"] == "ARRAY<STRING>"
 
 
 def test_an_ingest_is_tried_on_the_raw_files(empty: Folder) -> None:
@@ -197,18 +187,18 @@ def test_an_ingest_is_tried_on_the_raw_files(empty: Folder) -> None:
     path.parent.mkdir(parents=True)
     good = {"id": "c1", "imp": "i1", "t": 1_795_007_400_000, "x": 1, "y": 1}
     path.write_bytes(gzip.compress(f"{json.dumps(good)}\nbad [line]\n{{}}\n".encode()))
-    answer = tried(empty, "S3LogIngest", "click", HOUR)
-    assert (answer["lines"], answer["rows"], answer["duplicates"]) == (3, 1, 0)
-    assert answer["rejected"] == {"malformed": 1, "missing:click_id": 1}
-    assert answer["first_rejects"][0] == {
+    found = tried(empty, "S3LogIngest", "click", HOUR)
+    assert (found["lines"], found["rows"], found["duplicates"]) == (3, 1, 0)
+    assert found["rejected"] == {"malformed": 1, "missing:click_id": 1}
+    assert found["first_rejects"][0] == {
         "file": f"click/{DAY}/13-0.jsonl.gz",
         "line_number": 2,
         "reason": "malformed",
         "line": "bad [line]",
     }
-    assert answer["first_rows"] == [{"click_id": "c1", "impression_id": "i1", "clicked_at": f"{DAY}T13:10:00+00:00"}]
-    assert answer["would_fail"].startswith("66.7% of the lines were rejected, more than [dsp] max_rejected_share, 0.05")
-    shown = dsp_try(empty, "S3LogIngest", "click", HOUR).text
+    assert found["first_rows"] == [{"click_id": "c1", "impression_id": "i1", "clicked_at": f"{DAY}T13:10:00+00:00"}]
+    assert found["would_fail"].startswith("66.7% of the lines were rejected, more than [dsp] max_rejected_share, 0.05")
+    shown = answer(empty, "try", "S3LogIngest", "click", HOUR).out
     assert "3 lines, 0 duplicates; rejected: 1 malformed, 1 missing:click_id." in shown
     assert f"  click/{DAY}/13-0.jsonl.gz:2 malformed: bad [line]\n" in shown
     assert not contents(empty)
@@ -216,19 +206,19 @@ def test_an_ingest_is_tried_on_the_raw_files(empty: Folder) -> None:
 
 def test_a_table_is_tried_with_nothing_prepared(empty: Folder) -> None:
     """An empty folder is enough, whatever the layout of the real logs is; and it is empty afterwards."""
-    answer = tried(empty, "click_rate", DAY)
-    assert answer["sample"] and answer["rows"] > 1_200
-    assert answer["why"].startswith(f"Not there: impression {DAY}T00 … T23; click {DAY}T00 … 2026-11-19T23; ")
-    assert answer["first_rows"][0]["campaign_click_rate_7d"] is not None
+    found = tried(empty, "click_rate", DAY)
+    assert found["sample"] and found["rows"] > 1_200
+    assert found["why"].startswith(f"Not there: impression {DAY}T00 … T23; click {DAY}T00 … 2026-11-19T23; ")
+    assert found["first_rows"][0]["campaign_click_rate_7d"] is not None
     assert not contents(empty) and not empty.raw.exists()
 
 
 def test_a_model_is_tried_with_nothing_prepared(empty: Folder) -> None:
     """On the days before the asked one; a bundle of it is made, loaded back and thrown away."""
-    answer = tried(empty, "click_rate_baseline", DAY)
-    assert answer["sample"] and answer["rows"] > 3 * 1_200
-    assert answer["holdout"]["rows"] > 1_200
-    assert {"model.ubj", "manifest.json"} < answer["files"].keys()
+    found = tried(empty, "click_rate_baseline", DAY)
+    assert found["sample"] and found["rows"] > 3 * 1_200
+    assert found["holdout"]["rows"] > 1_200
+    assert {"model.ubj", "manifest.json"} < found["files"].keys()
     assert not contents(empty)
 
 
@@ -252,22 +242,28 @@ def test_other_layouts_of_logs_do_not_matter_to_a_sample(empty: Folder) -> None:
 
 def test_a_function_is_tried_on_what_exists(lake: Folder) -> None:
     """With all rows that its `reads` names, and the parameters of the command."""
-    answer = tried(lake, "HourlyClickRate", DAY, "--least-impressions", "1000000", "--rows", "24")
-    assert sum(row["impressions"] for row in answer["first_rows"]) == lake.rows("click_rate").num_rows
-    assert {row["click_rate"] for row in answer["first_rows"]} == {None}
-    assert answer["ran_on"][0].startswith(f"click_rate {FIRST} … {DAY}: ") and not answer["sample"]
+    found = tried(lake, "HourlyClickRate", DAY, "--least-impressions", "1000000", "--rows", "24")
+    assert sum(row["impressions"] for row in found["first_rows"]) == lake.rows("click_rate").num_rows
+    assert {row["click_rate"] for row in found["first_rows"]} == {None}
+    assert found["ran_on"][0].startswith(f"click_rate {FIRST} … {DAY}: ") and not found["sample"]
 
 
 def test_functions_that_read_each_other_are_tried_with_nothing_prepared(empty: Folder) -> None:
     """Each on the same sample; tables, events, and what other functions give come in the form that was asked for."""
+
+    def planted(*words: str) -> str:
+        done = empty.python("-m", "console.dsp", "try", "Top", DAY, *words)  # finds the tasks of its folder
+        assert done.code == 0, done.text
+        return done.text
+
     shutil.copytree(PROJECT / "tasks", empty.path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     (empty.path / "tasks" / "planted.py").write_text(STEPS)
-    answer = tried(empty, "Top", DAY, "--sample")
+    found = json.loads(planted("--json", "--sample"))
     days = [f"2026-11-{day}" for day in (17, 18)]
-    assert answer["value"]["days"] == days
-    assert answer["value"]["counted"] == answer["value"]["impressions"] > 2 * 1_000
-    assert answer["value"]["clicks"] > 3
-    assert f'"days": [\n  "{days[0]}",' in dsp_try(empty, "Top", DAY).text
+    assert found["value"]["days"] == days
+    assert found["value"]["counted"] == found["value"]["impressions"] > 2 * 1_000
+    assert found["value"]["clicks"] > 3
+    assert f'"days": [\n  "{days[0]}",' in planted()
     assert not contents(empty)
 
 
@@ -281,18 +277,16 @@ def test_too_much_is_refused_before_it_is_read(lake: Folder) -> None:
     assert tried(lake, "click_rate", DAY, "--most-gb", "0.00001", "--sample")["sample"]
 
 
-def test_partitions_of_unknown_size_are_estimated(made: Folder, tmp_path: Path) -> None:
+def test_partitions_of_unknown_size_are_estimated(own: Folder) -> None:
     """BigQuery does not tell how large a partition is that it has built: rows and types say about how large."""
-    shutil.copytree(made.path, tmp_path / "work")
-    folder = Folder(tmp_path / "work", package="package")
-    for path in (folder.lake / "warehouse" / "receipts").glob("click_rate_*/*.json"):
+    for path in (own.lake / "warehouse" / "receipts").glob("click_rate_*/*.json"):
         receipt = json.loads(path.read_text())
         rows, receipt["files"][0]["size"] = receipt["rows"], 0
         path.write_text(json.dumps(receipt))
-    answer = tried(folder, "TrainModel", "click_rate_baseline", DAY)
-    assert "about " in answer["ran_on"][0]
+    found = tried(own, "TrainModel", "click_rate_baseline", DAY)
+    assert "about " in found["ran_on"][0]
     # 19 columns of 8 bytes but a text of 20 and a BOOL of 1: some 160 bytes a row.
-    assert "would read" in told(folder, "TrainModel", "click_rate_baseline", DAY, "--most-gb", f"{rows * 200 / 1e9}")
+    assert "would read" in told(own, "TrainModel", "click_rate_baseline", DAY, "--most-gb", f"{rows * 200 / 1e9}")
 
 
 @pytest.mark.parametrize(
@@ -325,4 +319,6 @@ def test_a_wrong_query_is_told_in_a_sentence(
 def test_many_tasks_are_not_one(empty: Folder) -> None:
     """The sentence says where to find the one that is meant."""
     assert "DailyPipeline is many tasks; name one of them" in told(empty, "DailyPipeline", DAY)
-    assert "try S3LogIngest, which reads it" in told(empty, "RawLog", "click", HOUR)
+    done = empty.dsp("try", "RawLog", "click", HOUR)  # as a process of its own
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "try S3LogIngest, which reads it" in done.err
