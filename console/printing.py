@@ -7,15 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _LONGEST = 28  # characters of a value that is shown
 
@@ -40,22 +36,6 @@ def tell_json(value: Any) -> None:
     """Write a value of plain data, dataclasses and times as JSON to standard output."""
     json.dump(value, sys.stdout, indent=1, default=_plain)
     sys.stdout.write("\n")
-
-
-def rows_table(rows: pa.Table, width: int) -> Table:
-    """A few rows: a row a line if that fits into `width` characters, else a column a line."""
-    cells = [[cell(value) for value in column.to_pylist()] for column in rows.columns]
-    wide = sum(max(map(len, [name, *column])) + 2 for name, column in zip(rows.column_names, cells, strict=True))
-    types = [str(column.type) for column in rows.schema]
-    if wide <= width:
-        made = table(*rows.column_names)
-        for line in zip(*cells, strict=True):
-            made.add_row(*map(Text, line))
-        return made
-    made = table("column", "type", *(f"row {place}" for place in range(1, rows.num_rows + 1)))
-    for name, type_, column in zip(rows.column_names, types, cells, strict=True):
-        made.add_row(name, type_, *map(Text, column))
-    return made
 
 
 def number(value: float | None) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console import preview
 from console.asked import PASS_ON, asked, task_of
 from console.commands.where import places
 from console.lineage import draw, lineage_tree
-from console.printing import as_json, console, number, rows_table, size, tell_json
+from console.printing import as_json, console, number, size, tell_json
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Slice
@@ -43,7 +44,8 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
         return
     out = console()
     if rows is not None:
-        out.print(rows_table(rows, out.width))
+        types = {column.name: str(column.type) for column in rows.schema}
+        preview.show(out, types, rows.to_pylist())
     for line in _said(step, receipt):
         out.print(line, soft_wrap=True, markup=False)
     out.print(draw(lineage_tree(receipt, upstream)), soft_wrap=True)
