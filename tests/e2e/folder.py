@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 import dsp_pipeline
 from dsp_pipeline.simulator import Manifest, Simulation, simulate
+from tests.e2e import warm
 
 PROJECT = Path(__file__).parents[2]
 PACKAGE = Path(dsp_pipeline.__file__).parent
@@ -104,7 +106,18 @@ class Folder:
 
     def luigi(self, *words: str, scheduler: str | None = None) -> Done:
         """The same, until it ends."""
-        return ended(self.start(*words, scheduler=scheduler))
+        where = ["--scheduler-url", scheduler] if scheduler else ["--local-scheduler"]
+        return self.run(Path(sys.executable).with_name("luigi"), "--module", "tasks", *words, *where)
+
+    def run(self, program: Path, *words: str) -> Done:
+        """A Python program with these words in this folder, until it ends."""
+        with tempfile.NamedTemporaryFile() as all_of_it:
+            code = self._run(program, words, all_of_it.name, all_of_it.name)
+            return Done(code, all_of_it.read().decode())
+
+    def _run(self, program: Path, words: tuple[str, ...], stdout: str, stderr: str) -> int:
+        given = {"folder": self.path, "environment": self.environment(), "seconds": PATIENCE}
+        return warm.run(program, *words, **given, outputs=(stdout, stderr))
 
     def python(self, *words: str, own_home: bool = True) -> Done:
         """`python WORDS` in this folder; pip finds its configuration only without a HOME of our own."""
@@ -125,17 +138,9 @@ class Folder:
 
     def dsp(self, *words: str) -> Answer:
         """`dsp WORDS` in this folder."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("dsp")), *words],
-            cwd=self.path,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
+            code = self._run(Path(sys.executable).with_name("dsp"), words, stdout.name, stderr.name)
+            return Answer(code, stdout.read().decode(), stderr.read().decode())
 
     def simulate(self, **changes: Any) -> Manifest:
         """Three days of logs from FIRST, 1,500 impressions a day unless changed."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.e2e.folder import FIRST, PROJECT, Folder, only
 
-COUNTING = str(PROJECT / "tests" / "tasks" / "counting.py")
+COUNTING = PROJECT / "tests" / "tasks" / "counting.py"
 DAYS = [str(FIRST + timedelta(days=number)) for number in range(4)]
 CLICKS_DAILY = """\
 -- One row per impression: its clicks of @date and of the day before.
@@ -48,7 +48,7 @@ def arrive(folder: Folder, *days: str, number: int = 0, hours: range = range(24)
 
 def counted(folder: Folder, *words: str) -> dict[str, Any]:
     """How the command ended, what it asked the store and the warehouse, and how many luigi tasks it made."""
-    done = folder.python(COUNTING, *words)
+    done = folder.run(COUNTING, *words)
     assert done.code == 0, done.text
     found: dict[str, Any] = json.loads(done.text.splitlines()[-1])
     assert found["status"] == "SUCCESS", done.text
