@@ -1,4 +1,4 @@
-"""How the tests are spread over processes: those of one file in e2e/ and console/ stay together and share a lake.
+"""How the tests are spread over processes: those of one file stay together where they share what took long to make.
 
 xdist's own `--dist loadgroup` does nothing under pytest 9.2, which no longer lets it rename tests.
 """
@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER = ("tests/e2e/", "tests/console/", "tests/tasks/test_step.py")
+_TOGETHER = (
+    "tests/e2e/",
+    "tests/console/",
+    "tests/simulator/test_traffic.py",
+    "tests/sql/test_oracles.py",
+    "tests/sql/test_one_sql_two_engines.py",
+    "tests/tasks/",
+    "tests/training/test_fit.py",
+)
 
 
 class _FilesThatShare(LoadScopeScheduling):
