@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.folder import OUTCOMES, PROJECT, Folder, only
+from tests.console.lake import copied
+from tests.e2e.folder import PROJECT, Done, Folder
+from tests.tasks.forks import Forks
 
 SECOND = "2026-11-18"
 ARITHMETIC = """\
@@ -21,7 +23,9 @@ def most(numbers):
 
 
 class StepsFolder(Folder):
-    """Commands find `tasks` in `code` before the project's own."""
+    """Commands find `tasks` in `code` before the project's own. They are forks; `python` runs a process of its own."""
+
+    forks: Forks
 
     @property
     def tasks(self) -> Path:
@@ -30,11 +34,19 @@ class StepsFolder(Folder):
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "PYTHONPATH": str(self.path / "code")}
 
+    def luigi(self, *words: str, scheduler: str | None = None) -> Done:
+        assert scheduler is None
+        return self.forked("luigi", "--module", "tasks", *words, "--local-scheduler")
+
+    def forked(self, *words: str) -> Done:
+        """`luigi WORDS`, or `-c CODE WORDS` as python's."""
+        return self.forks.run(*words, cwd=self.path, environment=self.environment())
+
     def asked(self, first: str, *expressions: str) -> list[Any]:
         """What they are, in a Python of this folder, after `first`; DAY is the second day."""
         lines = [first, "import json", "from datetime import date", f"DAY = date.fromisoformat({SECOND!r})"]
         lines.append(f"print(json.dumps([{', '.join(f'({one})' for one in expressions)}]))")
-        done = self.python("-c", "\n".join(lines))
+        done = self.forked("-c", "\n".join(lines))
         assert done.code == 0, done.text
         found: list[Any] = json.loads(done.text.splitlines()[-1])
         return found
@@ -54,12 +66,14 @@ class StepsFolder(Folder):
         return json.loads(self.file(receipt).read_text())
 
 
-def steps_folder(path: Path) -> StepsFolder:
-    """Two days of impressions and clicks, the table campaign_daily, no experiment, and the planted steps."""
-    folder = StepsFolder(path, package="package")
-    folder.simulate(days=2, impressions_per_day=1_000, events=OUTCOMES)
-    package = folder.package()
-    only(package, *OUTCOMES)
+def steps_folder(made: Folder, path: Path, forks: Forks) -> StepsFolder:
+    """The impressions and clicks of that lake; the table campaign_daily, no experiment, and the planted steps."""
+    folder = StepsFolder(copied(made, path).path, package="package")
+    folder.forks = forks
+    for table in ("campaign_daily", "click_rate"):
+        for built in (folder.lake / "warehouse").glob(f"*/{table}_*"):
+            shutil.rmtree(built)
+    package = folder.path / "package"
     for name in ("models", "experiments"):
         shutil.rmtree(package / name)
         (package / name).mkdir()

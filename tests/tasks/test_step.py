@@ -19,7 +19,9 @@ import pytest
 from dsp_pipeline.platform import PACKAGE
 from dsp_pipeline.sql.catalog import Catalog
 from tasks.hourly_click_rate import hourly_click_rate
-from tests.e2e.folder import PROJECT, ran
+from tests.console.lake import lake
+from tests.e2e.folder import FIRST, PROJECT, ran
+from tests.tasks.forks import Forks
 from tests.tasks.steps import SECOND, StepsFolder, steps_folder
 
 CLICK_RATE = """\
@@ -39,10 +41,11 @@ GROUP BY impression.impression_id
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepsFolder]:
-    """Two days of impressions and clicks, two tables, and the planted steps."""
-    folder = steps_folder(tmp_path_factory.mktemp("steps") / "work")
-    (folder.path / "package" / "features" / "click_rate.sql").write_text(CLICK_RATE)
-    return folder
+    """Impressions and clicks are loaded; two tables, and the planted steps."""
+    with Forks() as forks:
+        folder = steps_folder(lake(tmp_path_factory), tmp_path_factory.mktemp("steps"), forks)
+        (folder.path / "package" / "features" / "click_rate.sql").write_text(CLICK_RATE)
+        yield folder
 
 
 def test_the_shipped_step_runs_once(folder: StepsFolder) -> None:
@@ -52,7 +55,7 @@ def test_the_shipped_step_runs_once(folder: StepsFolder) -> None:
     (receipt,) = folder.kept("hourly_click_rate")
     rows = pq.read_table(folder.file(receipt))
     impressions, clicks = (
-        folder.rows("impression").num_rows,
+        sum(folder.rows("impression", day=day).num_rows for day in (str(FIRST), SECOND)),
         folder.rows("click_rate").filter(pa.compute.field("clicked")),
     )
     assert sum(rows["impressions"].to_pylist()) == impressions > 0
@@ -112,7 +115,7 @@ def test_steps_read_steps(folder: StepsFolder) -> None:
     }
     assert values == {
         f"{SECOND},kind=days,twice=True": 4,
-        f"{SECOND},kind=sum,twice=False": folder.rows("click").num_rows,
+        f"{SECOND},kind=sum,twice=False": sum(folder.rows("click", day=day).num_rows for day in (str(FIRST), SECOND)),
     }
     assert {receipt["rows"] for receipt in folder.kept("clicks_of_two_days")} == {1}
 
@@ -155,7 +158,6 @@ def test_streams_are_flat(folder: StepsFolder) -> None:
 
 def test_tasks_survive_every_kind_of_worker_process(folder: StepsFolder) -> None:
     """A step's task runs in a process that was forked, spawned or made by a fork server; so does one of the script."""
-    assert folder.luigi("ClicksByHour", "--date", SECOND).code == 0
     script = folder.path / "processes.py"
     script.write_text(PROCESSES)
     done = folder.python(str(script))
@@ -223,6 +225,7 @@ def test_what_counts_makes_another_address(
 ) -> None:
     """The code that is reached and all that is read, through another step too; comments and neighbours do not."""
     other = StepsFolder(tmp_path / "work", package="package")
+    other.forks = folder.forks
     for name in ("code", "package"):
         shutil.copytree(folder.path / name, other.path / name)
     text = (other.path / file).read_text()
