@@ -13,6 +13,7 @@ import click
 import luigi
 from luigi.task_register import Register
 
+import tasks
 from dsp_pipeline.errors import DspError, SettingsError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
@@ -23,6 +24,7 @@ from tasks.settings import platform
 from tasks.step import steps
 
 _DAY, _HOUR = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d")
+_FLAGS = ("dry_run",)  # parameters that take no value
 _NAMES = ("table", "event", "experiment", "arm")  # parameters that a bare word may fill, in this order
 
 
@@ -91,7 +93,9 @@ def _split(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
             bare.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        if not equals:
+        if not equals and name.replace("-", "_") in _FLAGS:
+            value = "true"
+        elif not equals:
             try:
                 value = next(ahead)
             except StopIteration:
@@ -131,8 +135,8 @@ def _kind(word: str) -> tuple[type[luigi.Task], dict[str, Any]]:
 
 
 def _families() -> list[str]:
-    """Our own tasks, without luigi's."""
-    return [name for name in Register.task_names() if Register.get_task_cls(name).__module__.startswith("tasks.")]
+    """Our own tasks, without luigi's and without those that others are made of."""
+    return list(tasks.__all__)
 
 
 def _arms() -> list[str]:

@@ -62,7 +62,7 @@ class Forecast:
         for step in dict.fromkeys(step for root in roots for step in steps(root)):
             if step.task_id in missing:
                 self._add(step, TO_BUILD if missing[step.task_id] == MISSING else WAITS)
-            elif step.receipt() is not None:
+            elif step.output().exists():
                 self._add(step, REUSED)
         for task, why in pending.found:
             if why == NO_LOGS:

@@ -7,24 +7,25 @@ Everything else stays as long as something was written into it lately; a bundle 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import tasks
 from dsp_pipeline.errors import BundleError, UnknownNameError
+from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.registry.manifest import LINEAGE
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.storage.sweep import Pile, Swept
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
-from tasks.export_model import ExportModel
-from tasks.s3_log_ingest import S3LogIngest
 from tasks.step import StepTask
 
 _NOTHING_LEFT = "nothing that this version made is left"
 _DEAD = "the process that wrote it is dead"
+# Shelves of which it is known what makes them; those of steps that are classes stay.
+_KINDS = ("ingest", "train", "export", "step")
 _Sweep = Callable[..., Iterator[Swept]]
 
 
@@ -77,7 +78,8 @@ class Household:
         gone: set[str] = set()
 
         def keep(stem: str) -> bool:
-            return stem in needed.stems or (shown is not None and stem not in shown)
+            ours = stem.partition("/")[0] in _KINDS or "/" not in stem
+            return stem in needed.stems or not ours or (shown is not None and stem not in shown)
 
         def told(found: Iterable[Swept]) -> Iterator[Swept]:
             for swept in found:
@@ -158,24 +160,32 @@ class Household:
 
 def _made_here(platform: Platform) -> Iterator[str]:
     """The tables and shelves of all that this checkout makes."""
-    first = platform.settings.first_date
-    hour = datetime(first.year, first.month, first.day)
-    for event in platform.source.events:
-        yield platform.table(event).address
-        yield S3LogIngest(event=event, hour=hour).place()[0].rstrip("/")
-    for name in platform.catalog.tables():
-        with suppress(UnknownNameError):  # it reads an event that the source does not have
-            yield platform.table(name).address
-    folder = platform.package / "experiments"
-    for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
-        for arm in experiment.arms:
-            export = ExportModel(experiment=experiment.name, arm=arm, date=first + timedelta(days=1))
-            yield export.place()[0].rstrip("/")
-            yield export.requires().place()[0].rstrip("/")
+    folder = platform.package / "events" / "sources"
+    for source in (load_source(folder, name) for name in find_sources(folder)):  # a lake may hold several
+        yield from _made_of(platform, {event: source.version(event).name for event in source.events})
     for task in (getattr(tasks, name) for name in tasks.__all__):
         if issubclass(task, StepTask):
             with suppress(UnknownNameError):  # it reads a table that this package does not have
                 yield f"step/{task.step.name}/{task.step.version().name}"
+
+
+def _made_of(platform: Platform, events: Mapping[str, str]) -> Iterator[str]:
+    """The same of a source's events, whose versions these are."""
+    first, catalog = platform.settings.first_date.isoformat(), platform.catalog
+    for event, version in events.items():
+        yield from _stems_of(f"table/{event}", version)
+    versions = {}
+    for name in catalog.tables():
+        with suppress(UnknownNameError):  # it reads an event that the source does not have
+            versions[name] = catalog.version(name, events, first).name
+            yield from _stems_of(f"table/{name}", versions[name])
+    folder = platform.package / "experiments"
+    for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
+        for arm in experiment.arms:
+            trial = platform.trial(experiment.name, arm)
+            if trial.table.name in versions:
+                trained = replace(trial, table=replace(trial.table, version=versions[trial.table.name]))
+                yield from _stems_of(f"model/{experiment.name}/{arm}", trained.version.name)
 
 
 def _stem(address: str) -> str:

@@ -34,7 +34,7 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 
 def tell_json(value: Any) -> None:
     """Write a value of plain data, dataclasses and times as JSON to standard output."""
-    json.dump(value, sys.stdout, indent=1, default=_plain)
+    json.dump(value, sys.stdout, indent=1, default=_plain, allow_nan=False)
     sys.stdout.write("\n")
 
 

@@ -27,7 +27,7 @@ def before(platform: Platform, version: Version) -> Recorded | None:
 
 def on_record(platform: Platform, version: Version) -> bool:
     """Whether something was made by this version."""
-    return any(one.name == version.name for one in platform.versions.known(version.of))
+    return platform.versions.has(version)
 
 
 def differences(old: Version, new: Version) -> list[str]:

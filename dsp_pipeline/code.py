@@ -32,6 +32,7 @@ Entry = tuple[Path, str | None]
 _LIBRARIES = {"xgboost": ("xgboost", ("xgboost-cpu", "xgboost")), "sklearn": ("scikit-learn", ("scikit-learn",))}
 _READS_ANY_NAME = ("eval", "exec", "globals")
 _INSTALLED = ("site-packages", "dist-packages")
+_OURS = ("console", "dsp_pipeline", "targets", "tasks")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Code:
 def reached(entries: Sequence[Entry], roots: Sequence[Path], apart: Collection[str] = ()) -> Code:
     """The code that the entries reach. `a.b` is `a/b/__init__.py` or `a/b.py` in the first of `roots` that has it.
 
-    A root that is a `site-packages` holds other people's code too: there, only packages of entries are the project.
+    A root that is a `site-packages` holds other people's code too: there, only our packages and those of entries count.
     The modules in `apart` do not count, as if they were other people's.
     ModelError, with file and line, if a file cannot be read or is not Python.
     """
@@ -97,7 +98,7 @@ class _Closure:
         self._seen: set[tuple[object, ...]] = set()
         self._left: list[tuple[_Module, Piece | None]] = []
         places = [self._place(os.path.abspath(path)) for path, _ in entries]
-        self._own = {place.split("/")[0] for _, place in places}
+        self._own = {*_OURS, *(place.split("/")[0] for _, place in places)}
         for (path, name), (root, place) in zip(entries, places, strict=True):
             module = self._entry(os.path.abspath(path), root, place)
             if name is None:  # known by its folder and name, wherever the folder lies

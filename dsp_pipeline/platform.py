@@ -108,7 +108,7 @@ class Platform:
                 self._versions[name] = self.source.version(name)
             else:
                 events = {event: self.version(event).name for event in self.source.events}
-                self._versions[name] = self.catalog.version(name, events)
+                self._versions[name] = self.catalog.version(name, events, self.settings.first_date.isoformat())
         return self._versions[name]
 
     def table(self, name: str) -> Table:
@@ -129,7 +129,8 @@ class Platform:
         if (experiment, arm) not in self._trials:
             found = load_experiment(self.package / "experiments", experiment)
             model = load_model(self.package / "models", found.model)
-            self._trials[experiment, arm] = Trial(found, found.arm(arm), model, self.table(model.table))
+            table, first_date = self.table(model.table), self.settings.first_date
+            self._trials[experiment, arm] = Trial(found, found.arm(arm), model, table, first_date)
         return self._trials[experiment, arm]
 
     def slices(self, table: Table, day: date) -> dict[str, Slice]:

@@ -249,4 +249,4 @@ def _is_text(node: ast.expr) -> TypeGuard[ast.Constant]:
 
 def _is_never_true(test: ast.expr) -> bool:
     """`TYPE_CHECKING`, `typing.TYPE_CHECKING`, `__name__ == "__main__"`: an imported file skips what is below."""
-    return ast.unparse(test).rpartition(".")[2] in ("TYPE_CHECKING", "__name__ == '__main__'")
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")

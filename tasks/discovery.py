@@ -13,9 +13,12 @@ from luigi.task_register import Register
 
 from dsp_pipeline.errors import DspError, StepError
 
+# Modules whose classes are no tasks of their own: others are made of them.
+_PARTS = ("days", "receipt_task", "step")
+
 
 def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
-    """The tasks of all modules of the package by name, without those that others are made of (their names end in Task).
+    """The tasks of all modules of the package by name, without those that others are made of.
 
     StepError, with file and line, if a file cannot be run, or a step has the name of another task.
     """
@@ -30,7 +33,7 @@ def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
         for name, task in tasks.items()
         if task.__module__.startswith(f"{package}.")
         and not issubclass(task, luigi.Config)
-        and not name.endswith("Task")
+        and task.__module__.removeprefix(f"{package}.") not in _PARTS
     }
 
 

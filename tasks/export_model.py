@@ -66,7 +66,7 @@ class ExportModel(StoreTask):
     def complete(self) -> bool:
         """The bundle is there, and if this arm is served the pointer of this environment is here, or at a newer day, or
         held: it was rolled back, and stays until somebody promotes."""
-        return bool(super().complete()) and (not self.serves() or self._settled())
+        return bool(super().complete()) and (not self.serves() or self._settled(self._current()))
 
     def run(self, *, replace: bool = False) -> None:
         super().run(replace=replace)
@@ -76,8 +76,9 @@ class ExportModel(StoreTask):
     def serves(self) -> bool:
         return bool(self.arm == self._trial().experiment.serve)
 
-    def _settled(self) -> bool:
-        receipt, current = self.receipt(), self._current()
+    def _settled(self, current: Pointer | None) -> bool:
+        """Whether the pointer, as it was read, stays."""
+        receipt = self.receipt()
         if receipt is None or current is None:
             return False
         if current.date > self.date or current.address == receipt.details["bundle"]:
@@ -112,8 +113,8 @@ class ExportModel(StoreTask):
         platform, model = self.platform, self._trial().model.name
         receipt = self.receipt()
         assert receipt is not None
-        while not self._settled():
-            current = self._current()
+        # The pointer that is decided on is the one that is swapped: who moved it in between is not overruled.
+        while not self._settled(current := self._current()):
             pointer = pointer_to(
                 platform.store, receipt.details["bundle"], pointed_at=datetime.now(UTC), current=current
             )

@@ -123,6 +123,8 @@ class Step:
             for read in self.reads
         }
         parts = {"code": code, **libraries, **{f"reads {name}": version.name for name, version in versions.items()}}
+        if any(read.first < 0 for read in self.reads):  # a window into the past is cut there
+            parts["first_date"] = str(platform().settings.first_date)
         return Version(f"step/{self.name}", parts, self._texts, self.compatible_with)
 
     @cached_property

@@ -17,6 +17,7 @@ from dsp_pipeline.errors import DspError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.training.model import find_models
 from tasks.settings import platform
+from tasks.step import steps
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -111,6 +112,8 @@ def _refuse_taken(name: str) -> None:
         raise DspError(f"{name} is already an event; take another name.")
     if name in platform().catalog.tables():
         raise DspError(f"{name} is already a table; take another name.")
+    if name in steps():
+        raise DspError(f"{name} is already a step; take another name.")
 
 
 def _write(files: dict[Path, str], then: str) -> None:

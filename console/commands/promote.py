@@ -8,6 +8,7 @@ import click
 
 from console.bundles import MAIN, cells, main_metrics
 from console.printing import console, table
+from dsp_pipeline.errors import UnknownNameError
 from dsp_pipeline.registry.pointer import pointer_to
 from dsp_pipeline.registry.promotion import meant, short
 from tasks.settings import platform
@@ -18,13 +19,13 @@ from tasks.settings import platform
 @click.argument("name")
 def command(name: str, yes: bool) -> None:
     """Point this environment at the bundle NAME: EXPERIMENT/ARM (its newest day), EXPERIMENT/ARM/DAY, or as `dsp
-    models` prints it.
+    models` prints it. Without a version it is a bundle of the version that this checkout trains.
 
     The environment is [dsp] environment; no other one is touched. Exports move the pointer on as before: to keep
     another arm for good, name it in the experiment's `serve`.
     """
     one, registry = platform(), platform().registry
-    environment, chosen = one.settings.environment, meant(registry.versions(), name)
+    environment, chosen = one.settings.environment, meant(registry.versions(), name, _ours)
     current = registry.resolve(environment, chosen.model)
     pointer = pointer_to(one.store, chosen.address, pointed_at=datetime.now(UTC), current=current)
     out = console()
@@ -41,3 +42,11 @@ def command(name: str, yes: bool) -> None:
         click.confirm("Go on?", abort=True)
     registry.point(environment, chosen.model, pointer, current.etag if current else None)
     out.print(f"{environment} serves {short(chosen.address)} now.", soft_wrap=True)
+
+
+def _ours(experiment: str, arm: str) -> str | None:
+    """The version that this checkout trains; None if it does not know the arm."""
+    try:
+        return platform().trial(experiment, arm).version.name
+    except UnknownNameError:
+        return None

@@ -6,11 +6,12 @@ import logging
 import time
 
 import click
+from luigi.task import flatten
 
 from console.asked import PASS_ON, asked, task_of
 from console.printing import console
 from dsp_pipeline.errors import DspError
-from tasks.changes import stale
+from tasks.changes import changes, named, stale
 from tasks.downstream import standing_on
 from tasks.plan import count, lines
 from tasks.receipt_task import ReceiptTask
@@ -32,6 +33,7 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
         raise DspError(
             f"{step.task_family} is many tasks; name one of them, as `dsp plan {step.task_family}` lists them."
         )
+    _refuse_without_inputs(step)
     below = [one for one in standing_on([step]) if one != step] if downstream else []
     out = console()
     out.print("\n".join([*lines([(step, _ANEW)]), *lines((one, _IF) for one in below)]), soft_wrap=True)
@@ -48,7 +50,7 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
     same = before is not None and after is not None and before.digest == after.digest
     anew = 1
     for one in below:
-        if stale(one):
+        if stale(one):  # which nothing is whose inputs are gone
             one.run(replace=True)
             anew += 1
         elif not one.complete():
@@ -57,3 +59,19 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
         f"{count(anew, 'step')} made anew in {time.monotonic() - began:.1f} seconds; {step.output()} "
         f"{'came out as it was' if same else 'is another attempt now'}."
     )
+
+
+def _refuse_without_inputs(step: ReceiptTask) -> None:
+    """DspError if the task could not be made from all that it was made from: nothing good is replaced by less."""
+    found = changes(step)
+    if found is not None and found.gone:
+        raise DspError(
+            f"{step} was made from {named(found.gone)}, which is not there any more, so it stays as it is; "
+            "bring that back first."
+        )
+    missing = [needed for needed in flatten(step.requires()) if not needed.complete()]
+    if missing:
+        raise DspError(
+            f"{step} needs {missing[0]}{f' and {len(missing) - 1} more' if missing[1:] else ''}, which is not there; "
+            "`dsp why` tells what makes it."
+        )

@@ -25,7 +25,9 @@ _SAMPLE_OF = ("events.parquet", "golden.parquet", "rows.parquet")  # the files o
 
 
 @click.command(context_settings=PASS_ON, short_help="A few rows of an output, its receipt, and what it was made from.")
-@click.option("--rows", "most", default=5, show_default=True, help="How many rows are shown.")
+@click.option(
+    "--rows", "most", default=5, show_default=True, type=click.IntRange(0, 10_000), help="How many rows are shown."
+)
 @as_json
 @asked
 def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
@@ -39,7 +41,11 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
     rows = sample(step, receipt, most)
     upstream = lineage(receipt.inputs)
     if as_json:
-        shown = rows.to_pylist() if rows is not None else None
+        shown = (
+            [{name: preview.plain(value) for name, value in row.items()} for row in rows.to_pylist()]
+            if rows is not None
+            else None
+        )
         tell_json({"rows": shown, "receipt": json.loads(receipt.to_json()), "upstream": upstream})
         return
     out = console()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,24 +11,42 @@ from dsp_pipeline.registry.pointer import Pointer, pointer_back
 from dsp_pipeline.registry.registry import BundleRegistry, Version
 from dsp_pipeline.storage.base import ObjectStore
 
+_NAMED = 3  # addresses that a message names
+
 
 def short(address: str) -> str:
     """A bundle's address as people see it: experiment/arm/version/day/attempt."""
     return "/".join(address.split("/")[2:])
 
 
-def meant(versions: Iterable[Version], name: str) -> Version:
-    """The bundle that a name means: an address, whole or short, EXPERIMENT/ARM/DAY, or EXPERIMENT/ARM.
+def meant(versions: Iterable[Version], name: str, ours: Callable[[str, str], str | None]) -> Version:
+    """The bundle that a name means: an address, whole or short, EXPERIMENT/ARM/DAY, or EXPERIMENT/ARM (its newest day).
 
-    Where several bundles have the name it is the first, so give them newest first. UnknownNameError if none has it.
+    `versions` come newest first. A name without a version means the one that `ours(experiment, arm)` names; where that
+    is None, as the arm is not known here, the only one there is. So what a branch trained is not served by mistake.
+    UnknownNameError if no bundle has the name; BundleError if only others' have it.
     """
-    known = {}
+    known, fits = {}, []
     for one in versions:
         arm = f"{one.experiment}/{one.arm}"
-        if name in (one.address, short(one.address), f"{arm}/{one.date}", arm):
+        if name in (one.address, short(one.address)):
             return one
+        if name in (f"{arm}/{one.date}", arm):
+            fits.append(one)
         known[f"{arm}/{one.date}"] = one
-    raise UnknownNameError("bundle", name, known)
+    if not fits:
+        raise UnknownNameError("bundle", name, known)
+    wanted = ours(fits[0].experiment, fits[0].arm) or (
+        fits[0].version if len({one.version for one in fits}) == 1 else ""
+    )
+    for one in fits:
+        if one.version == wanted:
+            return one
+    named = ", ".join(short(one.address) for one in fits[:_NAMED])
+    raise BundleError(
+        f"no bundle of {name} is of the version that this checkout trains; to serve another write it out: {named}"
+        f"{' …' if fits[_NAMED:] else ''}."
+    )
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,16 @@ class Catalog:
         for table in self.tables():
             self._check(table, ())
 
-    def version(self, table: str, event_versions: Mapping[str, str]) -> Version:
+    def version(self, table: str, event_versions: Mapping[str, str], first_date: str = "") -> Version:
         """`table`'s query and the versions of all that it reads, and so of all that is upstream.
+
+        `first_date` is the day at which windows into the past are cut; it is part of the version of a table with one.
 
         `event_versions` names the version of each event that is read. Raises SqlError for a cycle and
         UnknownNameError for an event that has no version.
         """
         self._check(table, ())
-        return self._version(table, event_versions, tuple(sorted(event_versions.items())))
+        return self._version(table, event_versions, (*sorted(event_versions.items()), ("first_date", first_date)))
 
     def _found(self) -> dict[str, Path]:
         if self._paths is None:
@@ -109,6 +111,9 @@ class Catalog:
                     parts[f"reads {name}"] = events[name]
                 else:
                     raise UnknownNameError("event version", name, events)
+            first_date = key[-1][1]
+            if first_date and any(read.first < 0 for read in query.reads):
+                parts["first_date"] = first_date
             texts = {f"features/{query.path.name}": query.text}
             self._versions[table, key] = Version(f"table/{table}", parts, texts, query.compatible_with)
         return self._versions[table, key]

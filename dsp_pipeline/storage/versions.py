@@ -30,6 +30,7 @@ class VersionBook:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._done: set[tuple[str, str]] = set()  # by this process
+        self._read: dict[tuple[str, str], Recorded] = {}  # what is on record stays as it is
 
     def record(self, version: Version, revision: str) -> None:
         """Write down what the version is made of, if nobody did yet."""
@@ -46,8 +47,18 @@ class VersionBook:
             self._store.put(_key(version.of, version.name), json.dumps(said, indent=1).encode(), if_absent=True)
         self._done.add((version.of, version.name))
 
+    def has(self, version: Version) -> bool:
+        """Whether something was made by this version. One listing."""
+        key = _key(version.of, version.name)
+        return any(stored.key == key for stored in self._store.list(key))
+
     def read(self, of: str, name: str) -> Recorded:
         """NotFoundError if nothing was made by this version."""
+        if (of, name) not in self._read:
+            self._read[of, name] = self._read_anew(of, name)
+        return self._read[of, name]
+
+    def _read_anew(self, of: str, name: str) -> Recorded:
         key = _key(of, name)
         with self._store.get(key) as stream:
             text = stream.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -22,12 +23,16 @@ _FIT = Path(__file__).with_name("fit.py")
 
 @dataclass(frozen=True)
 class Trial:
-    """What TrainModel fits. ModelError if the model wants a column that the table's query does not give."""
+    """What TrainModel fits. ModelError if the model wants a column that the table's query does not give.
+
+    `first_date` is the first day of logs, at which the days to train on are cut.
+    """
 
     experiment: Experiment
     arm: Arm
     model: Model
     table: Table
+    first_date: date
 
     def __post_init__(self) -> None:
         given = getattr(self.table.definition, "columns", ())
@@ -66,6 +71,7 @@ class Trial:
             "parameters": json.dumps(self.parameters, sort_keys=True),
             "rounds": str(self.rounds),
             "train_days": str(self.experiment.train_days),
+            "first_date": str(self.first_date),
             "seed": str(SEED),
             **libraries,
         }

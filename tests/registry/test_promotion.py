@@ -149,9 +149,27 @@ def test_a_bundle_is_meant_by_its_address_its_day_or_its_arm(store: LocalFolder,
         "baseline/control": new,
         "baseline/deeper": deeper,
     }.items():
-        assert meant(versions, name).address == address, name
+        assert meant(versions, name, lambda *_: None).address == address, name
     with pytest.raises(UnknownNameError, match=f"did you mean .*baseline/control/{day(1)}"):
-        meant(versions, f"baseline/control/{day(9)}")
+        meant(versions, f"baseline/control/{day(9)}", lambda *_: None)
+
+
+def test_a_name_without_a_version_means_what_this_checkout_trains(store: LocalFolder, tmp_path: Path) -> None:
+    """What a branch trained since is served only by its address."""
+    ours = published(store, tmp_path, version="ours")
+    theirs = published(store, tmp_path, version="theirs", date=day(1))
+    versions = BundleRegistry(store).versions()
+    assert meant(versions, "baseline/control", lambda *_: "ours").address == ours
+    assert meant(versions, short(theirs), lambda *_: "ours").address == theirs
+    for name, trained in (
+        (f"baseline/control/{day(1)}", "ours"),
+        ("baseline/control", None),
+        ("baseline/control", "new"),
+    ):
+        with pytest.raises(
+            BundleError, match=f"no bundle of {name} is of the version .* write it out: {short(theirs)}"
+        ):
+            meant(versions, name, lambda *_, trained=trained: trained)
 
 
 def test_all_pointers_are_found_by_one_listing(store: LocalFolder, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
@@ -58,7 +59,7 @@ class Files:
         experiment = Experiment("first", self.experiment, "click_rate", 3, None, arms)
         model = Model("click_rate", "clicked", (number("hour_of_day"),), name="click_rate", file=self.model)
         table = Table("click_rate", "v1", _Columns())  # type: ignore[arg-type]  # only the columns are asked for
-        return Trial(experiment, arms["control"], model, table)
+        return Trial(experiment, arms["control"], model, table, date(2026, 11, 17))
 
 
 class _Columns:
@@ -113,6 +114,7 @@ def test_table_parameters_rounds_days_and_libraries_are_parts_of_the_version(tmp
         "parameters": replace(trial, arm=Arm("control", MappingProxyType({"eta": 0.3}))),
         "rounds": replace(trial, arm=Arm("control", MappingProxyType({}), 7)),
         "train_days": replace(trial, experiment=replace(trial.experiment, train_days=4)),
+        "first_date": replace(trial, first_date=date(2026, 11, 18)),
     }
     before = trial.version
     for part, changed in changes.items():
