@@ -147,7 +147,7 @@ WRONG = {
     "experiment second --model view_rte": "unknown model 'view_rte': did you mean view_rate",
     "experiment second": "--model is missing; there are: click_rate, view_rate.",
     "source acme": "is there already",
-    "step row_count": "is there already",
+    "step row_count": "row_count is already a step",
     "step second --table clik": "unknown table 'clik': did you mean click",
 }
 

@@ -145,7 +145,7 @@ def test_a_restated_day_is_found_so_with_one_look_at_each_table(folder: Folder) 
     assert calls["warehouse.receipts"] == len({table for table, _ in ANEW}) + 1  # and that of clicks
     bundles = len(MODELS) + 1  # each asks for the pointer
     assert (calls["raw.list"], calls["store.get"]) == (2, steps + bundles)
-    assert calls["store.list"] == 4 + bundles  # two events, models, bundles
+    assert calls["store.list"] == 5 + bundles  # two events, models, bundles, a step
     again = folder.luigi("Restate", "--date", LATE)
     assert (again.code, ran(again.text)) == (0, {})
 
