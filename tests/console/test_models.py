@@ -112,7 +112,7 @@ def test_a_pointer_whose_bundle_is_gone_is_shown(folder: Folder) -> None:
     assert f"local points at {gone}, which is gone: `dsp promote` another, or `dsp rollback click_rate`." in answer.out
     nowhere = dsp(folder, "rollback", MODEL)
     assert (nowhere.code, "local served no other bundle of click_rate before" in nowhere.err) == (1, True)
-    assert dsp(folder, "promote", "--yes", short(other)).code == 0
+    assert dsp(folder, "promote", "--yes", "baseline/control").code == 0
     assert (pointer(folder).address, pointer(folder).history) == (other, (gone,))
     lost = dsp(folder, "rollback", MODEL)
     assert lost.code == 1
@@ -126,10 +126,10 @@ def test_promoting_shows_both_and_asks(folder: Folder) -> None:
     production = BundleRegistry(LocalFolder(folder.lake)).point(
         "production", MODEL, candidate(LocalFolder(folder.lake), old), None
     )
-    assert dsp(folder, "promote", "--yes", short(old)).out.endswith(f"local serves {short(old)} now.\n")
-    theirs = dsp(folder, "promote", "baseline/control")
-    assert (theirs.code, "of the version that this checkout trains" in theirs.err) == (1, True)
-    asked = dsp(folder, "promote", new)
+    assert dsp(folder, "promote", "--yes", f"baseline/control/{day(0)}").out.endswith(
+        f"local serves {short(old)} now.\n"
+    )
+    asked = dsp(folder, "promote", "baseline/control")
     assert (asked.code, "nothing was changed." in asked.err) == (1, True)
     heads = [line.split()[:3] for line in asked.out.splitlines()[1:3]]
     assert heads == [["from", short(old), "0.50000"], ["to", short(new), "0.50000"]]
@@ -139,7 +139,7 @@ def test_promoting_shows_both_and_asks(folder: Folder) -> None:
     assert dsp(folder, "promote", new).out == f"local serves {short(new)} already.\n"
     assert pointer(folder, "production") == production
     (folder.lake / old / MANIFEST).unlink()
-    gone = dsp(folder, "promote", "--yes", short(old))
+    gone = dsp(folder, "promote", "--yes", f"baseline/control/{day(0)}")
     assert (gone.code, "unknown bundle" in gone.err) == (1, True)
 
 
