@@ -48,7 +48,9 @@ def findings() -> Iterator[Finding]:
     """All of them, each as soon as it is known. Whatever goes wrong is a finding, and the next check goes on."""
     one: Platform | None = None
     try:
-        one = platform()
+        made = platform()
+        _ = made.source  # which the settings name
+        one = made
         yield Finding("settings", OK, str(one))
     except Exception as error:
         yield Finding("settings", PROBLEM, _told(error))
@@ -147,9 +149,11 @@ def _steps(one: Platform) -> Iterator[tuple[str, str]]:
     """Functions with @step: what they read is there and fits. Another package may lack the tables of some."""
     made = {name: getattr(tasks, name) for name in tasks.__all__ if issubclass(getattr(tasks, name), StepTask)}
     wrong = _wrong(made, lambda name: made[name].step.checked and made[name].step.version())
+    if tasks.wrong is not None:
+        yield PROBLEM, str(tasks.wrong)
     for problem in wrong:
         yield PROBLEM if one.package == PACKAGE else WARNING, problem
-    if not wrong:
+    if not wrong and tasks.wrong is None:
         yield OK, count(len(made), "step")
 
 

@@ -15,6 +15,8 @@ import click
 from console import workers
 from dsp_pipeline.errors import SettingsError
 
+# What is done at night whatever is wrong in a file of the team's.
+_EMERGENCY = ("doctor", "models", "promote", "rollback")
 _COMMANDS = Path(__file__).with_name("commands")
 
 
@@ -53,7 +55,8 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     callback=_settings,
     help="A setting in the place of luigi.cfg's, as dsp.environment=production. May be given several times.",
 )
-def dsp(settings: dict[str, str]) -> None:
+@click.pass_context
+def dsp(context: click.Context, settings: dict[str, str]) -> None:
     """Look at the pipeline, try one task of it, run one anew, and say which model bidders load.
 
     TASK is written as for luigi (FeatureBuild --table click_rate --date 2026-11-21) or shorter: a table, an event with
@@ -62,8 +65,10 @@ def dsp(settings: dict[str, str]) -> None:
     Settings are those of the luigi.cfg of this folder.
     """
     workers.configure(settings)
-    import tasks  # noqa: F401  # sets logging up
+    import tasks  # which sets logging up
 
+    if tasks.wrong is not None and context.invoked_subcommand not in _EMERGENCY:
+        raise tasks.wrong
     logging.getLogger("dsp").setLevel(logging.WARNING)  # a command that runs tasks says so itself
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pkgutil
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import luigi
-from luigi.task_register import Register
+from luigi.task_register import Register, TaskClassAmbigiousException
 
 from dsp_pipeline.errors import DspError, StepError
 
@@ -17,24 +18,35 @@ from dsp_pipeline.errors import DspError, StepError
 _PARTS = ("days", "receipt_task", "step")
 
 
-def find(package: str, folders: Iterable[str]) -> dict[str, type[luigi.Task]]:
-    """The tasks of all modules of the package by name, without those that others are made of.
+def find(package: str, folders: Iterable[str]) -> tuple[dict[str, type[luigi.Task]], DspError | None]:
+    """The tasks of all modules of the package by name, without those that others are made of, and what is wrong.
 
-    StepError, with file and line, if a file cannot be run, or a step has the name of another task.
+    That is the first StepError, with file and line: a file cannot be run, or a step has the name of another task.
     """
+    wrong: DspError | None = None
     for found in pkgutil.iter_modules(folders):
-        load(f"{package}.{found.name}", Path(next(iter(folders)), f"{found.name}.py"))
+        try:
+            load(f"{package}.{found.name}", Path(next(iter(folders)), f"{found.name}.py"))
+        except DspError as error:
+            wrong = wrong or error
     from tasks.step import refuse_taken_names
 
-    refuse_taken_names()
-    tasks = {name: Register.get_task_cls(name) for name in Register.task_names()}
-    return {
+    try:
+        refuse_taken_names()
+    except DspError as error:
+        wrong = wrong or error
+    tasks = {}
+    for name in Register.task_names():
+        with suppress(TaskClassAmbigiousException):  # which is what is wrong
+            tasks[name] = Register.get_task_cls(name)
+    kept = {
         name: task
         for name, task in tasks.items()
         if task.__module__.startswith(f"{package}.")
         and not issubclass(task, luigi.Config)
         and task.__module__.removeprefix(f"{package}.") not in _PARTS
     }
+    return kept, wrong
 
 
 def load(name: str, file: Path) -> None:

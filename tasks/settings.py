@@ -117,7 +117,6 @@ def platform() -> Platform:
     )
     made = Platform(settings, Path(given.package))
     _refuse_unwritable("scratch" if cloud or given.scratch else "lake", settings.scratch)
-    _ = made.source  # a wrong source is told before anything else
     log.info("%s", made)
     return made
 
@@ -174,7 +173,8 @@ def _refuse_unwritable(setting: str, scratch: Path) -> None:
 
 
 def refuse_before_first(day: date) -> None:
-    """SettingsError if there can be no logs of the day."""
+    """SettingsError if there can be no logs of the day; SourceError if their layout is described wrongly."""
+    _ = platform().source  # before anything is planned
     first = platform().settings.first_date
     if day < first:
         raise SettingsError(f"{day} is before the first day of logs, {first} ([dsp] first_date); take a later day.")

@@ -62,6 +62,7 @@ def test_the_words_mean_one_task(made: Folder, words: tuple[str, ...], task: str
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
+        (("StepTask", DAY), ("unknown task 'StepTask'",)),
         (("click_rte", DAY), ("unknown task 'click_rte'", "did you mean click_rate")),
         (("FeatureBuild", "click_rte", DAY), ("unknown table 'click_rte'", "click_rate")),
         (("click_rate_baseline/deep", DAY), ("unknown arm 'deep'", "did you mean deeper?")),

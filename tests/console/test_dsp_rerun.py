@@ -202,3 +202,25 @@ def test_many_tasks_are_not_made_anew(made: Folder) -> None:
     told = answer(made, "rerun", "--yes", "DailyPipeline", DAY)
     assert (told.code, told.out) == (1, "")
     assert told.err.startswith("error: DailyPipeline is many tasks; name one of them")
+
+
+def test_what_was_made_from_files_that_are_gone_stays(own: Folder) -> None:
+    """It is all that is left of them."""
+    raw = next((own.raw / "click" / str(FIRST)).glob("12-*"))
+    before = own.receipts()
+    raw.unlink()
+    told = answer(own, "rerun", "--yes", "S3LogIngest", "click", HOUR)
+    assert (told.code, told.err.count("\n")) == (1, 1)
+    assert "which is not there any more, so it stays as it is" in told.err
+    assert own.receipts() == before
+
+
+def test_what_lacks_its_inputs_is_not_made_of_nothing(own: Folder) -> None:
+    """An hour without logs, and what stands on it."""
+    later = "2026-11-23T05"
+    before = own.receipts()
+    for family in ("S3LogIngest", "BigQueryLoad"):
+        told = answer(own, "rerun", "--yes", family, "click", later)
+        assert told.code == 1
+        assert f"{family}(event=click, hour={later}) needs " in told.err
+    assert own.receipts() == before

@@ -174,3 +174,26 @@ def test_where_a_file_cannot_be_written_it_is_named(added: Copy) -> None:
     assert done.code == 1
     assert f"{taken} cannot be written: File exists" in done.text
     assert not (added.project / "dsp_pipeline" / "features" / "third.sql").exists()
+
+
+def test_a_wrong_file_stops_neither_rollback_nor_doctor(added: Copy) -> None:
+    """Nor do wrong logs' layouts; other commands tell the file and what is wrong in it."""
+    wrong = added.project / "tasks" / "boom.py"
+    wrong.write_text("import nothing_of_this_name\n")
+    source = added.project / "dsp_pipeline" / "events" / "sources" / "simulator.yaml"
+    kept = source.read_text()
+    source.write_text("description: 1\n")
+    try:
+        back, doctor, plan = (
+            added.python("-m", "console.dsp", *words) for words in (("rollback", "click_rate"), ("doctor",), ("plan",))
+        )
+    finally:
+        wrong.unlink()
+        source.write_text(kept)
+    assert back.code == 1
+    assert "click_rate" in back.text
+    assert "boom" not in back.text
+    for told in (doctor, plan):
+        assert told.code == 1
+        assert "boom.py:1: the file cannot be run (ModuleNotFoundError" in told.text
+        assert "Traceback" not in told.text

@@ -81,7 +81,7 @@ def _become(told: list[str], folder: str, environment: dict[str, str], seconds: 
 
 # Not luigi, which reads luigi.cfg when it is imported, nor grpc, which does not survive a fork.
 _LIBRARIES = (
-    *("dateutil.parser", "duckdb", "jsonschema", "pyarrow.compute", "pyarrow.parquet", "requests", "rich.console"),
+    *("dateutil.parser", "duckdb", "pyarrow.compute", "pyarrow.parquet", "requests", "rich.console"),
     *("sqlglot", "tenacity", "tornado.httpclient", "tornado.web", "yaml"),
 )
 

@@ -88,6 +88,19 @@ def test_event_version_reaches_all_that_read_it(tmp_path: Path) -> None:
     assert catalog.version("rates", dict(reversed(EVENTS.items()))) == version
 
 
+def test_the_first_day_counts_where_windows_into_the_past_are_cut(tmp_path: Path) -> None:
+    """And in what reads such a table; a table that looks at its own day and later is the same."""
+    write(tmp_path, "labels")
+    write(tmp_path, "rates", **{**table_over("labels"), "reads": "labels [0, 0]"})
+    write(tmp_path, "trailing", reads="impression [-7, 0], click [0, +1]")
+    write(tmp_path, "above", **table_over("trailing"))
+    catalog = Catalog(tmp_path)
+    versions = [
+        {name: catalog.version(name, EVENTS, day) for name in catalog.tables()} for day in ("2026-11-17", "2026-11-18")
+    ]
+    assert {name for name in versions[0] if versions[0][name] != versions[1][name]} == {"above", "trailing"}
+
+
 def test_event_without_a_version_is_named(tmp_path: Path) -> None:
     """A version cannot be told while an event's is unknown."""
     with pytest.raises(UnknownNameError, match="'click'"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.console.lake import copied
 from tests.e2e.folder import PROJECT, Done, Folder
-from tests.tasks.forks import Forks
 
 SECOND = "2026-11-18"
 ARITHMETIC = """\
@@ -23,9 +23,7 @@ def most(numbers):
 
 
 class StepsFolder(Folder):
-    """Commands find `tasks` in `code` before the project's own. They are forks; `python` runs a process of its own."""
-
-    forks: Forks
+    """Commands find `tasks` in `code` before the project's own."""
 
     @property
     def tasks(self) -> Path:
@@ -34,19 +32,18 @@ class StepsFolder(Folder):
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "PYTHONPATH": str(self.path / "code")}
 
-    def luigi(self, *words: str, scheduler: str | None = None) -> Done:
-        assert scheduler is None
-        return self.forked("luigi", "--module", "tasks", *words, "--local-scheduler")
-
-    def forked(self, *words: str) -> Done:
-        """`luigi WORDS`, or `-c CODE WORDS` as python's."""
-        return self.forks.run(*words, cwd=self.path, environment=self.environment())
+    def code(self, text: str, *words: str) -> Done:
+        """A Python program of this text, with these words."""
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as program:
+            program.write(text)
+            program.flush()
+            return self.run(Path(program.name), *words)
 
     def asked(self, first: str, *expressions: str) -> list[Any]:
         """What they are, in a Python of this folder, after `first`; DAY is the second day."""
         lines = [first, "import json", "from datetime import date", f"DAY = date.fromisoformat({SECOND!r})"]
         lines.append(f"print(json.dumps([{', '.join(f'({one})' for one in expressions)}]))")
-        done = self.forked("-c", "\n".join(lines))
+        done = self.code("\n".join(lines))
         assert done.code == 0, done.text
         found: list[Any] = json.loads(done.text.splitlines()[-1])
         return found
@@ -66,10 +63,9 @@ class StepsFolder(Folder):
         return json.loads(self.file(receipt).read_text())
 
 
-def steps_folder(made: Folder, path: Path, forks: Forks) -> StepsFolder:
+def steps_folder(made: Folder, path: Path) -> StepsFolder:
     """The impressions and clicks of that lake; the table campaign_daily, no experiment, and the planted steps."""
     folder = StepsFolder(copied(made, path).path, package="package")
-    folder.forks = forks
     for table in ("campaign_daily", "click_rate"):
         for built in (folder.lake / "warehouse").glob(f"*/{table}_*"):
             shutil.rmtree(built)

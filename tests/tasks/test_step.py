@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from dsp_pipeline.sql.catalog import Catalog
 from tasks.hourly_click_rate import hourly_click_rate
 from tests.console.lake import lake
 from tests.e2e.folder import FIRST, PROJECT, ran
-from tests.tasks.forks import Forks
 from tests.tasks.steps import SECOND, StepsFolder, steps_folder
 
 CLICK_RATE = """\
@@ -40,12 +38,11 @@ GROUP BY impression.impression_id
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepsFolder]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StepsFolder:
     """Impressions and clicks are loaded; two tables, and the planted steps."""
-    with Forks() as forks:
-        folder = steps_folder(lake(tmp_path_factory), tmp_path_factory.mktemp("steps"), forks)
-        (folder.path / "package" / "features" / "click_rate.sql").write_text(CLICK_RATE)
-        yield folder
+    folder = steps_folder(lake(tmp_path_factory), tmp_path_factory.mktemp("steps"))
+    (folder.path / "package" / "features" / "click_rate.sql").write_text(CLICK_RATE)
+    return folder
 
 
 def test_the_shipped_step_runs_once(folder: StepsFolder) -> None:
@@ -225,7 +222,6 @@ def test_what_counts_makes_another_address(
 ) -> None:
     """The code that is reached and all that is read, through another step too; comments and neighbours do not."""
     other = StepsFolder(tmp_path / "work", package="package")
-    other.forks = folder.forks
     for name in ("code", "package"):
         shutil.copytree(folder.path / name, other.path / name)
     text = (other.path / file).read_text()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.console.lake import lake
 from tests.e2e.folder import Folder
-from tests.tasks.forks import Forks
 from tests.tasks.steps import SECOND, StepsFolder, steps_folder
 
 HEAD = """\
@@ -203,13 +201,12 @@ print(json.dumps({name: tried(name) for name in sys.argv[2:]}))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepsFolder]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StepsFolder:
     """A step is made that the wrong ones read."""
-    with Forks() as forks:
-        folder = steps_folder(lake(tmp_path_factory), tmp_path_factory.mktemp("wrong"), forks)
-        done = folder.luigi("ClicksByHour", "--date", SECOND)
-        assert done.code == 0, done.text
-        yield folder
+    folder = steps_folder(lake(tmp_path_factory), tmp_path_factory.mktemp("wrong"))
+    done = folder.luigi("ClicksByHour", "--date", SECOND)
+    assert done.code == 0, done.text
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +217,7 @@ def told(folder: StepsFolder) -> dict[str, str]:
     for name, (text, _, _) in CASES.items():
         decorated = text if text.startswith(("@", "class", "import")) else f'@step(reads="click [0, 0]")\n{text}'
         (place / f"{name}.py").write_text(f"{HEAD}{decorated}\n")
-    done = folder.forked("-c", SCRIPT, str(place), *CASES)
+    done = folder.code(SCRIPT, str(place), *CASES)
     assert done.code == 0, done.text
     found: dict[str, str] = json.loads(done.text.splitlines()[-1])
     return found
@@ -262,7 +259,7 @@ def test_a_wrong_file_in_tasks_is_told_when_they_are_imported(
         if words[0] == "luigi":
             done = folder.luigi(*words[1:])
         else:
-            done = (folder.python if case == "of itself" else folder.forked)(*words[1:])
+            done = folder.python(*words[1:]) if case == "of itself" else folder.code(words[-1])
     finally:
         file.unlink()
     assert done.code != 0
