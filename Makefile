@@ -19,7 +19,9 @@ setup: .venv/ready ## install everything into .venv (other targets do it when ne
 	@mkdir -p $(TMPDIR)
 	@echo "installing into .venv …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --no-cache-dir --require-hashes -r requirements.lock
+	@# No dependencies: the lock holds all, and a pip that resolves may look at releases that are newer than the lock.
+	@$(BIN)/python -m pip install --quiet --no-cache-dir --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip check --quiet
 	@$(BIN)/python -m pip install --quiet --no-cache-dir --no-deps --no-build-isolation --editable .
 	@touch $@
 

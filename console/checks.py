@@ -92,6 +92,8 @@ def _files() -> Iterator[tuple[str, str]]:
     wrong = [problem for names, load in kinds.values() for problem in _wrong(names, load)]
     if not wrong:
         wrong = _wrong(["all"], lambda _: catalog.check())
+    if tasks.wrong is not None:
+        wrong.append(str(tasks.wrong))
     for problem in wrong:
         yield PROBLEM, problem
     if not wrong:
@@ -149,11 +151,9 @@ def _steps(one: Platform) -> Iterator[tuple[str, str]]:
     """Functions with @step: what they read is there and fits. Another package may lack the tables of some."""
     made = {name: getattr(tasks, name) for name in tasks.__all__ if issubclass(getattr(tasks, name), StepTask)}
     wrong = _wrong(made, lambda name: made[name].step.checked and made[name].step.version())
-    if tasks.wrong is not None:
-        yield PROBLEM, str(tasks.wrong)
     for problem in wrong:
         yield PROBLEM if one.package == PACKAGE else WARNING, problem
-    if not wrong and tasks.wrong is None:
+    if not wrong:
         yield OK, count(len(made), "step")
 
 
