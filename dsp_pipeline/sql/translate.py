@@ -53,7 +53,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
         # A lambda, because DuckDB evaluates annotations and would have to import what they name.
         connection.create_function(
             "farm_fingerprint",
-            lambda texts: _farm_fingerprint(texts),
+            lambda texts: farm_fingerprint(texts),
             ["VARCHAR"],
             "BIGINT",
             type=func.PythonUDFType.ARROW,
@@ -79,7 +79,7 @@ def _group_by_what_is_selected(tree: exp.Expr) -> None:
                 name.replace(exp.Literal.number(places[name.name.lower()]))
 
 
-def _farm_fingerprint(texts: pa.ChunkedArray | pa.Array) -> pa.Array:
+def farm_fingerprint(texts: pa.ChunkedArray | pa.Array) -> pa.Array:
     """FarmHash Fingerprint64 of UTF-8 text as a signed integer; each distinct text is hashed once per batch."""
     import farmhash
     import numpy as np

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from dsp_pipeline.events.schema import Event
 from dsp_pipeline.receipts import Draft, Receipt
 from dsp_pipeline.storage.sweep import Swept
+from dsp_pipeline.warehouse.sampling import Sampling
 
 if TYPE_CHECKING:  # both are slow to import, and planning a graph needs neither
     import pyarrow as pa
@@ -86,8 +87,8 @@ class Warehouse(Protocol):
         WarehouseError if the query fails, or if two rows have the same key.
         """
 
-    def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, partition after partition in the given order, as they are now. Memory is flat.
+    def read(self, slice_: Slice, columns: Sequence[str], sampling: Sampling | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows, or some of them, partition after partition in the given order, as they are now. Memory is flat.
 
         Rows of a query's table come in the order of its key, those of an event in one that does not change. A
         partition that is replaced while the rows are read is still read as it was when the reading began. The schema is

@@ -29,6 +29,7 @@ from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
 from dsp_pipeline.warehouse.nothing import nothing_of
+from dsp_pipeline.warehouse.sampling import Sampling
 
 if TYPE_CHECKING:
     import duckdb
@@ -111,17 +112,19 @@ class DuckDBWarehouse:
         assert written is not None
         return self._commit(table, partition, aside, written[0], draft, replace)
 
-    def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, slice_: Slice, columns: Sequence[str], sampling: Sampling | None = None) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        needed = dict.fromkeys((*columns, *(sampling.columns if sampling else ())))
         for path in self._paths(slice_):
             try:
                 with pq.ParquetFile(path) as file:
                     absent = _absent(slice_.table, set(file.schema_arrow.names))
-                    present = [name for name in columns if name not in absent]
+                    present = [name for name in needed if name not in absent]
                     for batch in file.iter_batches(BATCH_ROWS, columns=present):
-                        yield _with_columns(batch, columns, absent)
+                        whole = _with_columns(batch, list(needed), absent)
+                        yield (sampling.of(whole) if sampling else whole).select(list(columns))
             except (pa.ArrowException, KeyError, OSError) as error:
                 raise WarehouseError(f"{slice_.table.name} cannot be read: {first_line(error)}") from error
 

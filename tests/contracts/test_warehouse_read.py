@@ -13,9 +13,11 @@ import sqlglot
 from dsp_pipeline.errors import NotFoundError, WarehouseError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
+from dsp_pipeline.warehouse.sampling import Sampling
 from tests.contracts.implementations import WAREHOUSES
 from tests.contracts.rows import (
     CLICK,
+    DAY,
     HOUR,
     IMPRESSION,
     PARTITION,
@@ -169,3 +171,22 @@ def test_the_receipts_of_many_partitions_come_at_once(warehouse: Warehouse, name
 def test_a_table_without_partitions_has_no_receipts(warehouse: Warehouse) -> None:
     """And that is no error."""
     assert warehouse.receipts(CLICK) == {}
+
+
+def test_the_same_rows_are_sampled_each_time_and_everywhere(warehouse: Warehouse, root: Path) -> None:
+    """About the share that was asked for, and all in which `always` is true; in the order of the key."""
+    sql = "SELECT c.click_id, c.impression_id, c.impression_id IN ('i1', 'i2', 'i3') AS wanted FROM click AS c"
+    table = query_table(root.parent, "sampled", sql, key="click_id")
+    load(warehouse, make_clicks(2_000))
+    build(warehouse, table, slices={"click": [PARTITION]})
+    whole = Slice(table, (DAY.isoformat(),))
+
+    def sampled(sampling: Sampling) -> list[str]:
+        return [one for batch in warehouse.read(whole, ["click_id"], sampling) for one in batch["click_id"].to_pylist()]
+
+    tenth = sampled(Sampling(0.1, ("click_id",)))
+    assert tenth == sorted(tenth)
+    assert len(tenth) == 193
+    with_wanted = sampled(Sampling(0.1, ("click_id",), always="wanted"))
+    assert with_wanted == sorted({*tenth, "c000001", "c000002", "c000003"})
+    assert set(tenth) < set(sampled(Sampling(0.3, ("click_id",))))

@@ -36,6 +36,7 @@ from dsp_pipeline.warehouse.bigquery.sweep import swept
 from dsp_pipeline.warehouse.bigquery.tables import Tables, bounds, columns
 from dsp_pipeline.warehouse.fit import doubled, fitted
 from dsp_pipeline.warehouse.nothing import nothing_of
+from dsp_pipeline.warehouse.sampling import Sampling
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,9 +184,9 @@ class BigQueryWarehouse:
                 raise doubled(table, partition, row.values()[:-1], row["number"]) from None
             raise
 
-    def read(self, slice_: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, slice_: Slice, columns: Sequence[str], sampling: Sampling | None = None) -> Iterator[pa.RecordBatch]:
         self._refuse_incomplete([slice_])
-        yield from self._reading.rows(slice_, columns)
+        yield from self._reading.rows(slice_, columns, sampling)
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         return self._log.receipts(table.address)
