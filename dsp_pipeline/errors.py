@@ -11,7 +11,8 @@ sentence and nothing else. Errors that are not in this tree are bugs of ours and
     │   ├── ExperimentError      experiments/*.yaml
     │   ├── ModelError           models/*.py
     │   ├── StepError            tasks/*.py, functions with @step
-    │   └── SqlError             features/*.sql
+    │   ├── ExpectationError     expectations/*.yaml
+    │   └── SqlError             features/*.sql, audits/*.sql
     │       ├── UndeclaredTableError   the query names a table that its header does not declare
     │       └── NonPortableSqlError    the query uses what the two engines answer differently
     ├── NotReadyError            logs have not arrived, or a label window is still open
@@ -24,6 +25,7 @@ sentence and nothing else. Errors that are not in this tree are bugs of ours and
     │   └── ConflictError        the key was written by somebody else meanwhile (also a FileExistsError)
     ├── WarehouseError           a table cannot be loaded, built or read
     │   └── PartitionError       rows lie outside the partition that they are written to
+    ├── QualityError             rows are not as a check of level `fail` says, so nothing is built on them
     ├── TrainingError            the data do not allow a model to be fitted
     └── BundleError              an exported bundle is not whole or does not reproduce its golden rows
 """
@@ -82,6 +84,10 @@ class StepError(DefinitionError):
     """A step's function, or what it gives back, is not as its decorator and annotations say."""
 
 
+class ExpectationError(DefinitionError):
+    """What is expected of a table is written wrongly."""
+
+
 class SqlError(DefinitionError):
     """A SQL file is wrong: header, syntax or shape."""
 
@@ -136,6 +142,10 @@ class WarehouseError(DspError):
 
 class PartitionError(WarehouseError):
     """Rows lie outside the partition that they are written to."""
+
+
+class QualityError(DspError):
+    """Rows are not as a check of level `fail` says; what stands on them is not built."""
 
 
 class TrainingError(DspError):

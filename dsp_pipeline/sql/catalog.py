@@ -41,7 +41,11 @@ class Catalog:
             # sqlglot takes a tenth of a second to import; `--help` and listings need not wait for it.
             from dsp_pipeline.sql.query import read_query
 
-            self._queries[table] = read_query(found[table])
+            query = read_query(found[table])
+            if query.level_line:
+                problem = "`level:` is of an audit; delete it, or move the file to audits/"
+                raise SqlError(query.path, query.level_line, problem)
+            self._queries[table] = query
         return self._queries[table]
 
     def check(self) -> None:

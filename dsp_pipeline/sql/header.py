@@ -4,6 +4,7 @@
     -- reads: impression [0, 0], click [0, +1], campaign_daily [-7, -1]
     -- key: impression_id
     -- compatible_with: 1a2b3c4d5e6f = 6f5e4d3c2b1a    (after a change that makes the same rows; see docs/versions.md)
+    -- level: fail                                      (of an audit, and of nothing else; see docs/quality.md)
 
 An entry may go on over several comment lines; an empty comment line ends it, and free notes may follow.
 """
@@ -20,7 +21,7 @@ from dsp_pipeline.errors import SqlError
 _ENTRY = re.compile(r"([A-Za-z_]+):\s*(.*)")
 _READ = re.compile(r"\s*([A-Za-z_]\w*)\s*\[\s*([+-]?\d+)\s*,\s*([+-]?\d+)\s*\]\s*(?:,|$)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_ENTRIES = ("reads", "key", "compatible_with")
+_ENTRIES = ("reads", "key", "compatible_with", "level")
 _READS_EXAMPLE = "write for example `-- reads: impression [0, 0], click [0, +1]` (days relative to @date, inclusive)"
 _KEY_EXAMPLE = (
     "write for example `-- key: impression_id` (output columns that identify a row; notes follow an empty `--`)"
@@ -47,6 +48,8 @@ class Header:
     key_line: int
     compatible_with: str = ""
     compatible_line: int | None = None
+    level: str = ""
+    level_line: int | None = None
 
 
 def read_header(path: Path, text: str) -> Header:
@@ -63,7 +66,10 @@ def read_header(path: Path, text: str) -> Header:
             into = entries.setdefault(entry[1], [(number, entry[2])])
         elif entry and entry[1] == entry[1].lower() and difflib.get_close_matches(entry[1], _ENTRIES, cutoff=0.6):
             raise SqlError(
-                path, number, f"unknown header entry `{entry[1]}:`; there are `reads:`, `key:` and `compatible_with:`"
+                path,
+                number,
+                f"unknown header entry `{entry[1]}:`; there are `reads:`, `key:`, `compatible_with:` and, of an audit, "
+                "`level:`",
             )
         elif not line:
             into, notes = None, bool(entries)
@@ -77,7 +83,7 @@ def read_header(path: Path, text: str) -> Header:
         raise SqlError(path, 1, f"the header has no `reads:`; {_READS_EXAMPLE}")
     if "key" not in entries:
         raise SqlError(path, 1, f"the header has no `key:`; {_KEY_EXAMPLE}")
-    declared = entries.get("compatible_with", [(0, "")])
+    declared, level = (entries.get(name, [(0, "")]) for name in ("compatible_with", "level"))
     return Header(
         grain=" ".join(grain),
         reads=parse_reads(path, entries["reads"], path.stem),
@@ -86,6 +92,8 @@ def read_header(path: Path, text: str) -> Header:
         key_line=entries["key"][0][0],
         compatible_with=" ".join(text for _, text in declared).strip(),
         compatible_line=declared[0][0] or None,
+        level=" ".join(text for _, text in level).strip(),
+        level_line=level[0][0] or None,
     )
 
 

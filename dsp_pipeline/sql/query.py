@@ -52,6 +52,8 @@ class Query:
     tree: exp.Select = field(repr=False, compare=False)
     compatible_with: str = ""
     compatible_line: int | None = None
+    level: str = ""  # of an audit alone
+    level_line: int | None = None
 
 
 def read_query(path: Path) -> Query:
@@ -85,6 +87,8 @@ def read_query(path: Path) -> Query:
         tree,
         header.compatible_with,
         header.compatible_line,
+        header.level,
+        header.level_line,
     )
 
 

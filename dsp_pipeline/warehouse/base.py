@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from dsp_pipeline.events.schema import Event
 from dsp_pipeline.receipts import Draft, Receipt
@@ -106,4 +106,15 @@ class Warehouse(Protocol):
         old, what writers left who were killed or replaced. A table that is gone can be made again.
         `before` is what protects those who write meanwhile: let it be days ago. One listing or query answers for all
         tables.
+        """
+
+
+class QueryEngine(Protocol):
+    """Answers questions about partitions, and writes nothing. Every warehouse is one too."""
+
+    def ask(self, query: Query, day: date, inputs: Mapping[str, Slice]) -> list[dict[str, Any]]:
+        """The rows that the query answers when each name means just the slice in `inputs`, in no order.
+
+        All of them are held in memory, so let them be few; how many rows are read does not matter.
+        WarehouseError if the query fails, NotFoundError if a partition is not complete.
         """

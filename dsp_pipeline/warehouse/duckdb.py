@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dsp_pipeline.errors import ConflictError, StorageError, WarehouseError, first_line
 from dsp_pipeline.events.arrow import ARROW_TYPES, arrow_schema
@@ -36,11 +36,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
+    from dsp_pipeline.sql.query import Query
+
 _WRITABLE = "give [dsp] lake a folder that you may write"
 
 
 class DuckDBWarehouse:
-    """A Warehouse in a folder. Safe for many processes of one machine; `memory_limit_mb` bounds each query."""
+    """A Warehouse in a folder, and a QueryEngine. Safe for many processes of one machine.
+
+    `memory_limit_mb` bounds each query.
+    """
 
     def __init__(self, root: Path, *, memory_limit_mb: int, threads: int) -> None:
         self.root = root
@@ -87,7 +92,7 @@ class DuckDBWarehouse:
         from dsp_pipeline.sql.translate import to_duckdb
 
         partition = day.isoformat()
-        select = to_duckdb(self._bound(table, inputs))
+        select = to_duckdb(self._bound(table.definition, inputs))
         columns = ", ".join(f'"{column}"' for column in table.key)
         aside = self._aside(table, partition)
         connection = self._connection()
@@ -127,6 +132,19 @@ class DuckDBWarehouse:
                         yield (sampling.of(whole) if sampling else whole).select(list(columns))
             except (pa.ArrowException, KeyError, OSError) as error:
                 raise WarehouseError(f"{slice_.table.name} cannot be read: {first_line(error)}") from error
+
+    def ask(self, query: Query, day: date, inputs: Mapping[str, Slice]) -> list[dict[str, Any]]:
+        import duckdb
+
+        from dsp_pipeline.sql.translate import to_duckdb
+
+        select = f"SELECT * FROM ({to_duckdb(self._bound(query, inputs))}) WHERE $date::DATE IS NOT NULL"
+        try:
+            answer = self._connection().sql(select, params={"date": day}).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseError(f"{query.name} of {day} cannot be answered: {first_line(error)}") from error
+        rows: list[dict[str, Any]] = answer.to_pylist()
+        return rows
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         prefix = f"{table.address}/"
@@ -178,13 +196,12 @@ class DuckDBWarehouse:
             paths.extend(self.root / file.key for file in receipt.files)
         return paths
 
-    def _bound(self, table: Table, inputs: Mapping[str, Slice]) -> exp.Expr:
-        """The table's query with each name replaced by exactly the partitions of its slice."""
+    def _bound(self, query: Event | Query, inputs: Mapping[str, Slice]) -> exp.Expr:
+        """The query with each name replaced by exactly the partitions of its slice."""
         from dsp_pipeline.sql.bind import bind
-        from dsp_pipeline.sql.query import Query
 
-        assert isinstance(table.definition, Query)
-        return bind(table.definition.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
+        assert not isinstance(query, Event)
+        return bind(query.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
 
     def _relation(self, slice_: Slice) -> exp.Expr:
         import pyarrow.parquet as pq

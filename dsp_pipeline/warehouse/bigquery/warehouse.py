@@ -17,8 +17,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import sqlglot
-
 from dsp_pipeline.errors import NotFoundError, StorageError, WarehouseError
 from dsp_pipeline.events.arrow import arrow_schema
 from dsp_pipeline.events.schema import Event
@@ -27,15 +25,15 @@ from dsp_pipeline.settings import BigQuerySettings
 from dsp_pipeline.sql.query import Query
 from dsp_pipeline.storage.sweep import Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
+from dsp_pipeline.warehouse.bigquery.bound import bound
 from dsp_pipeline.warehouse.bigquery.clients import Clients
 from dsp_pipeline.warehouse.bigquery.jobs import Jobs
 from dsp_pipeline.warehouse.bigquery.log import Entry, ReceiptLog
 from dsp_pipeline.warehouse.bigquery.reading import Reading
 from dsp_pipeline.warehouse.bigquery.staging import Staging
 from dsp_pipeline.warehouse.bigquery.sweep import swept
-from dsp_pipeline.warehouse.bigquery.tables import Tables, bounds, columns
+from dsp_pipeline.warehouse.bigquery.tables import Tables
 from dsp_pipeline.warehouse.fit import doubled, fitted
-from dsp_pipeline.warehouse.nothing import nothing_of
 from dsp_pipeline.warehouse.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -48,7 +46,10 @@ _ONE_KEY = "two rows have one key"
 
 
 class BigQueryWarehouse:
-    """A Warehouse in one dataset. `scratch` is a local folder for files on their way and for sorting."""
+    """A Warehouse in one dataset, and a QueryEngine.
+
+    `scratch` is a local folder for files on their way and for sorting.
+    """
 
     def __init__(
         self,
@@ -138,10 +139,9 @@ class BigQueryWarehouse:
         entry = self._log.entry(table.address, partition)
         if entry.receipt is not None and not replace:
             return entry.receipt
-        for slice_ in inputs.values():
-            if slice_.partitions and isinstance(slice_.table.definition, Event):
-                self._tables.widened(slice_.table)  # it may lack a column that the event was given since
-        inner = self._inner(table, inputs)
+        self._widen(inputs.values())
+        assert isinstance(table.definition, Query)
+        inner = bound(self._tables, table.definition, inputs)
         sql = _checked(table, inner)
         given = [bigquery.ScalarQueryParameter("date", "DATE", day)]
         estimated = self._dry(f"SELECT @date AS {DATE_COLUMN}, built.* FROM ({inner}) AS built", given, what)
@@ -187,6 +187,16 @@ class BigQueryWarehouse:
     def read(self, slice_: Slice, columns: Sequence[str], sampling: Sampling | None = None) -> Iterator[pa.RecordBatch]:
         self._refuse_incomplete([slice_])
         yield from self._reading.rows(slice_, columns, sampling)
+
+    def ask(self, query: Query, day: date, inputs: Mapping[str, Slice]) -> list[dict[str, Any]]:
+        from google.cloud import bigquery
+
+        self._refuse_incomplete(inputs.values())
+        self._widen(inputs.values())
+        given = [bigquery.ScalarQueryParameter("date", "DATE", day)]
+        what = f"{query.name} of {day} cannot be answered"
+        sql = bound(self._tables, query, inputs)
+        return [dict(row.items()) for row in self._jobs.ask(sql, given, what, self.settings.max_bytes_billed)]
 
     def receipts(self, table: Table) -> Mapping[str, Receipt]:
         return self._log.receipts(table.address)
@@ -251,24 +261,6 @@ class BigQueryWarehouse:
                         break
         return parts, written
 
-    def _inner(self, table: Table, inputs: Mapping[str, Slice]) -> str:
-        """The file's query as it stands, below a WITH that gives each name just the partitions of its slice."""
-        assert isinstance(table.definition, Query)
-        names = ",\n".join(f"`{name}` AS ({self._relation(slice_)})" for name, slice_ in inputs.items())
-        tokens = sqlglot.tokenize(table.definition.text, dialect="bigquery")
-        end = len(table.definition.text)
-        for token in reversed(tokens):
-            if token.token_type != sqlglot.TokenType.SEMICOLON:
-                break
-            end = token.start
-        return f"WITH {names}\nSELECT * FROM (\n{table.definition.text[:end]}\n)"
-
-    def _relation(self, slice_: Slice) -> str:
-        if not slice_.partitions:
-            return nothing_of(slice_.table).sql(dialect="bigquery")
-        names = ", ".join(f"`{name}`" for name in columns(slice_.table))
-        return f"SELECT {names} FROM `{self._tables.place(slice_.table)}` WHERE {bounds(slice_)}"
-
     def _dry(self, sql: str, given: list[Any], what: str) -> Any:
         """A job that only tells the columns and how many bytes would be read. WarehouseError if that is too many."""
         from google.cloud import bigquery
@@ -284,6 +276,12 @@ class BigQueryWarehouse:
                 f"{self.settings.max_bytes_billed:,} of [bigquery] max_gib_billed; narrow its `reads:` or raise that."
             )
         return job
+
+    def _widen(self, slices: Iterable[Slice]) -> None:
+        """The tables of events may lack a column that the event was given since."""
+        for slice_ in slices:
+            if slice_.partitions and isinstance(slice_.table.definition, Event):
+                self._tables.widened(slice_.table)
 
     def _refuse_incomplete(self, slices: Iterable[Slice]) -> None:
         asked = [(one.table.address, partition) for one in slices for partition in one.partitions]
