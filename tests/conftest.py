@@ -5,10 +5,14 @@ xdist's own `--dist loadgroup` does nothing under pytest 9.2, which no longer le
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# As tasks/settings.py does it: threads of XGBoost that spin while they wait take the other tests' cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _TOGETHER = (
     "tests/e2e/",
