@@ -45,13 +45,14 @@ class Metrics:
 class Bins:
     """Rows in the order of their scores, cut where about equally many are in each bin; rows of equal scores are in one.
 
-    All of shape (bins,): number of `rows` and of `positives`, and the sums of weights (`weight`), of weighted scores
-    (`predicted`) and of weighted labels (`observed`).
+    All of shape (bins,): number of `rows` and of `positives`, and the sums of weights (`weight`), of their squares, of
+    weighted scores (`predicted`) and of weighted labels (`observed`).
     """
 
     rows: NDArray[np.int64]
     positives: NDArray[np.int64]
     weight: NDArray[np.float64]
+    squares: NDArray[np.float64]
     predicted: NDArray[np.float64]
     observed: NDArray[np.float64]
 
@@ -100,6 +101,7 @@ def equal_count_bins(
         rows=np.diff(ends, prepend=0),
         positives=np.add.reduceat(truth, starts).astype(np.int64),
         weight=np.add.reduceat(weight, starts),
+        squares=np.add.reduceat(weight**2, starts),
         predicted=np.add.reduceat(weight * ordered, starts),
         observed=np.add.reduceat(weight * truth, starts),
     )
