@@ -118,4 +118,5 @@ def _thinned(across: NDArray[np.float64], up: NDArray[np.float64], along: NDArra
     wanted = np.linspace(along[0], along[-1], POINTS)
     places = np.unique(np.searchsorted(along, wanted).clip(0, len(along) - 1))
     places[-1] = len(along) - 1
-    return np.column_stack([across[places], up[places]]).tolist()
+    points: list[list[float]] = np.column_stack([across[places], up[places]]).tolist()
+    return points
