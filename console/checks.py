@@ -19,6 +19,7 @@ from console import libraries, luigid
 from dsp_pipeline.errors import DspError, first_line
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import HOURS, PACKAGE, Platform
+from dsp_pipeline.quality.files import CheckFiles
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from dsp_pipeline.training.model import find_models, load_model
@@ -92,6 +93,10 @@ def _files() -> Iterator[tuple[str, str]]:
     wrong = [problem for names, load in kinds.values() for problem in _wrong(names, load)]
     if not wrong:
         wrong = _wrong(["all"], lambda _: catalog.check())
+    if not wrong:
+        wrong = _wrong(
+            find_sources(sources), lambda name: CheckFiles(package, catalog, load_source(sources, name)).names()
+        )
     if tasks.wrong is not None:
         wrong.append(str(tasks.wrong))
     for problem in wrong:

@@ -16,6 +16,7 @@ import tasks
 from dsp_pipeline.errors import BundleError, UnknownNameError
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import Platform
+from dsp_pipeline.quality.files import CheckFiles
 from dsp_pipeline.registry.manifest import LINEAGE
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.storage.sweep import Pile, Swept
@@ -25,7 +26,7 @@ from tasks.step import StepTask
 _NOTHING_LEFT = "nothing that this version made is left"
 _DEAD = "the process that wrote it is dead"
 # Shelves of which it is known what makes them; those of steps that are classes stay.
-_KINDS = ("ingest", "train", "export", "step")
+_KINDS = ("ingest", "train", "export", "step", "quality")
 _Sweep = Callable[..., Iterator[Swept]]
 
 
@@ -163,6 +164,9 @@ def _made_here(platform: Platform) -> Iterator[str]:
     folder = platform.package / "events" / "sources"
     for source in (load_source(folder, name) for name in find_sources(folder)):  # a lake may hold several
         yield from _made_of(platform, {event: source.version(event).name for event in source.events})
+        files = CheckFiles(platform.package, platform.catalog, source)
+        for declared in filter(None, map(files.of, files.names())):
+            yield from _stems_of(declared.version.of, declared.version.name)
     for task in (getattr(tasks, name) for name in tasks.__all__):
         if issubclass(task, StepTask):
             with suppress(UnknownNameError):  # it reads a table that this package does not have
@@ -210,6 +214,7 @@ def _stems_of(of: str, name: str) -> set[str]:
         "table": {f"{subject}_{name}", f"ingest/{subject}-{name}"},
         "model": {f"train/{subject}/{name}", f"export/{subject}/{name}"},
         "step": {f"step/{subject}/{name}"},
+        "quality": {f"quality/{subject}/{name}"},
     }
     return stems.get(kind, set())
 

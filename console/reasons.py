@@ -16,6 +16,7 @@ _WORDS = {
     "columns": "our columns changed",
     "decoder": "our own decoding changed",
     "code": "its code changed",
+    "checks": "its checks changed",
 }
 
 

@@ -11,6 +11,7 @@ import luigi
 from rich.console import Console
 from rich.table import Table
 
+from console.quality import summary
 from console.workers import Ran
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Receipt
@@ -32,9 +33,10 @@ def graph(root: luigi.Task) -> Graph:
 
 
 def show(found: Graph, ran: Ran, console: Console) -> None:
-    """Print the tables: rows by event, tables, models, and where the time went."""
+    """Print the tables: rows by event, tables, checks, models, and where the time went."""
     _show_events(found, console)
     _show_tables(found, console)
+    _show_checks(found, console)
     _show_models(found, console)
     _show_time(found, ran, console)
     _show_late(found, console)
@@ -64,6 +66,20 @@ def _show_tables(found: Graph, console: Console) -> None:
     console.print(table)
 
 
+def _show_checks(found: Graph, console: Console) -> None:
+    if not found["CheckData"]:
+        return
+    table, warnings = summary(found["CheckData"])
+    console.print(table)
+    for sentence in warnings[:_MOST_WARNINGS]:
+        console.print(sentence, style="yellow", soft_wrap=True, markup=False)
+    if warnings[_MOST_WARNINGS:]:
+        console.print(f"and {len(warnings) - _MOST_WARNINGS} more warnings; `dsp show CheckData TABLE DAY` tells them.")
+
+
+_MOST_WARNINGS = 10
+
+
 def _show_models(found: Graph, console: Console) -> None:
     table = _table("model", "rows", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed")
     for task, receipt in sorted(found["TrainModel"], key=lambda pair: pair[0].task_id):
@@ -82,7 +98,7 @@ _METRICS = ("log_loss", "base_rate_log_loss", "normalised_entropy", "auc", "pred
 
 def _show_time(found: Graph, ran: Ran, console: Console) -> None:
     table = _table("task", "done now", "done before", "seconds", "CPU seconds", "peak memory")
-    for family in ("S3LogIngest", "BigQueryLoad", "FeatureBuild", "TrainModel", "ExportModel"):
+    for family in ("S3LogIngest", "BigQueryLoad", "CheckData", "FeatureBuild", "TrainModel", "ExportModel"):
         receipts = [receipt for _, receipt in found[family]]
         now = [receipt for receipt in receipts if _ended(receipt) >= ran.began]
         if not receipts:

@@ -49,6 +49,12 @@ class ReceiptIndex:
                 self.add(name, receipt)
         return receipt
 
+    def names(self) -> list[str]:
+        """All that were complete a few seconds ago, in order."""
+        if time.monotonic() - self._looked_at > _FRESH:
+            self._look_again()
+        return sorted(self._known)
+
     def add(self, name: str, receipt: Receipt) -> None:
         self._known[name] = (time.monotonic(), receipt)
 

@@ -1,15 +1,16 @@
-"""What stands on an output by today's definitions: loads, tables, models, bundles and steps."""
+"""What stands on an output by today's definitions: loads, checks, tables, models, bundles and steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from luigi.task import flatten
 
 from dsp_pipeline.errors import UnknownNameError
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
+from tasks.check_data import CheckData
 from tasks.export_model import ExportModel
 from tasks.feature_build import FeatureBuild
 from tasks.receipt_task import ReceiptTask, TableTask, table_index
@@ -31,22 +32,39 @@ def standing_on(first: Iterable[ReceiptTask]) -> list[ReceiptTask]:
     found = [step for step in found if step.output().exists()]
     partitions = {step.place() for step in found if isinstance(step, TableTask)}
     if partitions:
-        found += [*_built_from(partitions), *_trained_on(partitions)]
+        found += [*_checked(platform().source.events, partitions), *_built_from(partitions), *_trained_on(partitions)]
     return [*found, *_steps_on({one.output().address for one in found})]
 
 
-def _built_from(partitions: set[tuple[str, str]]) -> list[FeatureBuild]:
-    """The days of tables that read one of these (table, partition); they are added."""
+def _checked(names: Iterable[str], partitions: set[tuple[str, str]]) -> list[CheckData]:
+    """The checks that these events or tables passed and that looked at one of these (table, partition)."""
+    touched = {(name, partition[:10]) for name, partition in partitions}
+    found: list[CheckData] = []
+    for name in names:
+        declared = platform().checks.of(name)
+        windows = (
+            [(read.table, n) for read in declared.reads for n in range(read.first, read.last + 1)] if declared else []
+        )
+        for day in _days() if windows else ():
+            if not touched.isdisjoint((read, str(day + timedelta(days=n))) for read, n in windows):
+                found.append(CheckData(table=name, date=day))
+    return [check for check in found if check.was_checked()]
+
+
+def _built_from(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
+    """The days of tables that read one of these (table, partition), each table with its checks; they are added."""
     one = platform()
-    found: list[FeatureBuild] = []
+    found: list[ReceiptTask] = []
     for name in _tables_in_order():
         for day in _days():
             if not table_index(name).has(day.isoformat()):
                 continue
             slices = one.slices(one.table(name), day)
             if any((read, partition) in partitions for read, cut in slices.items() for partition in cut.partitions):
-                found.append(FeatureBuild(table=name, date=day))
-                partitions.add(found[-1].place())
+                build = FeatureBuild(table=name, date=day)
+                found.append(build)
+                partitions.add(build.place())
+        found += _checked([name], partitions)
     return found
 
 
@@ -58,7 +76,7 @@ def _trained_on(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
         for arm in experiment.arms:
             for day in _days()[1:]:  # there is nothing to learn from before the first
                 export = ExportModel(experiment=experiment.name, arm=arm, date=day)
-                train = export.requires()
+                train = export.training()
                 if train.output().exists() and any(needed.place() in partitions for needed in train.requires()):
                     found += [train, export] if export.output().exists() else [train]
     return found

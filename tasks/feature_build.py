@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import luigi
@@ -10,6 +11,7 @@ from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.warehouse.base import Slice
 from tasks.bigquery_load import BigQueryLoad
+from tasks.check_data import checks
 from tasks.parameters import DayParameter
 from tasks.receipt_task import TableTask, receipts
 
@@ -25,7 +27,8 @@ class FeatureBuild(TableTask):
         self.platform.catalog.query(self.table)  # an unknown table, or a wrong file, is told before anything runs
 
     def requires(self) -> list[luigi.Task]:
-        return [upstream(name, partition) for name, slice_ in self._slices().items() for partition in slice_.partitions]
+        """What its query reads, and the checks of that: they stop the build, and are no part of what it makes."""
+        return [one for name, slice_ in self._slices().items() for one in checked(name, slice_.partitions)]
 
     def place(self) -> tuple[str, str]:
         return self.table, self.date.isoformat()
@@ -46,3 +49,9 @@ def upstream(name: str, partition: str) -> luigi.Task:
     if name in EVENTS:
         return BigQueryLoad(event=name, hour=datetime.strptime(partition, "%Y-%m-%dT%H"))
     return FeatureBuild(table=name, date=date.fromisoformat(partition))
+
+
+def checked(name: str, partitions: Sequence[str]) -> list[luigi.Task]:
+    """The tasks that fill these partitions, and the checks of their days."""
+    days = sorted({date.fromisoformat(partition[:10]) for partition in partitions})
+    return [*(upstream(name, partition) for partition in partitions), *checks(name, days)]

@@ -37,6 +37,14 @@ class DayParameter(luigi.DateParameter):
         return day
 
 
+class CheckedDayParameter(DayParameter):
+    """A UTC day. One that has not begun is allowed, as hours of tomorrow are: then there is nothing to check yet."""
+
+    def normalize(self, value: date) -> date:
+        day: date = luigi.DateParameter.normalize(self, value)
+        return day
+
+
 class OptionalDayParameter(DayParameter):
     """A UTC day that has begun, or None, which luigid knows as an empty text."""
 

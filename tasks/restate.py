@@ -9,13 +9,16 @@ import luigi
 from luigi.task import flatten
 
 from tasks.changes import changes, stale
+from tasks.check_data import CheckData
 from tasks.days import DaysTask
 from tasks.downstream import standing_on
 from tasks.plan import Planned, count, lines, tell
+from tasks.receipt_task import ReceiptTask
 from tasks.s3_log_ingest import S3LogIngest
 
 log = logging.getLogger("dsp")
 _POINTER = "without its pointer"  # a bundle whose run was killed between its receipt and the pointer
+_UNCHECKED = "not checked with what is there now"
 
 
 def plan(ingests: Iterable[S3LogIngest]) -> list[Planned]:
@@ -28,13 +31,14 @@ def plan(ingests: Iterable[S3LogIngest]) -> list[Planned]:
         elif found is None and any(needed.task_id in planned for needed in flatten(step.requires())):
             planned[step.task_id] = (step, "standing on what is made anew")
         elif not step.complete():
-            planned[step.task_id] = (step, _POINTER)
+            planned[step.task_id] = (step, _lacks(step))
     return list(planned.values())
 
 
 class Restate(DaysTask):
     """Takes in raw files of some days that came or changed after they were ingested, and makes anew all that stands on
-    them, of whatever day: loads, tables, models, bundles, pointers. Nothing else is touched.
+    them, of whatever day: loads, tables, models, bundles, pointers. What is new is checked before anything is built on
+    it. Nothing else is touched.
 
     Each output's old attempt counts until its new one is whole, so a run that was killed is ended by another.
     """
@@ -56,5 +60,10 @@ class Restate(DaysTask):
                 log.info("%s was made from other inputs than are there now", step)
                 step.run(replace=True)
             elif not step.complete():
-                log.info("%s is %s", step, _POINTER)
+                log.info("%s is %s", step, _lacks(step))
                 step.run()
+
+
+def _lacks(step: ReceiptTask) -> str:
+    """What a step is not complete for, although it stands on what is there."""
+    return _UNCHECKED if isinstance(step, CheckData) else _POINTER

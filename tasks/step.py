@@ -30,7 +30,7 @@ from dsp_pipeline.sql.header import Read, parse_reads
 from dsp_pipeline.warehouse.base import Slice
 from tasks import values
 from tasks.argument import ArgumentParameter, output_name
-from tasks.feature_build import upstream
+from tasks.feature_build import checked
 from tasks.parameters import DayParameter
 from tasks.receipt_task import StoreTask, receipts
 from tasks.settings import platform
@@ -207,7 +207,7 @@ class StepTask(StoreTask):
         needed: list[luigi.Task] = []
         for name, source in self._sources().items():
             if isinstance(source, Slice):
-                needed += [upstream(name, partition) for partition in source.partitions]
+                needed += checked(name, source.partitions)
             else:
                 needed += source
         return needed

@@ -12,9 +12,11 @@ from console.asked import PASS_ON, asked, task_of
 from console.commands.where import places
 from console.lineage import draw, lineage_tree
 from console.printing import as_json, console, number, size, tell_json
+from console.quality import results_table
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Slice
+from tasks.check_data import CheckData
 from tasks.receipt_task import ReceiptTask, TableTask, lineage
 from tasks.values import columns
 
@@ -52,6 +54,8 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
     if rows is not None:
         types = {column.name: str(column.type) for column in rows.schema}
         preview.show(out, types, rows.to_pylist())
+    if isinstance(step, CheckData):
+        out.print(results_table(receipt.details["results"]))
     for line in _said(step, receipt):
         out.print(line, soft_wrap=True, markup=False)
     out.print(draw(lineage_tree(receipt, upstream)), soft_wrap=True)
@@ -85,7 +89,8 @@ def _said(step: ReceiptTask, receipt: Receipt) -> list[str]:
     if receipt.rejected or receipt.duplicates:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in receipt.rejected.items()) or "0"
         told.append(f"rejected lines: {reasons}; duplicates: {receipt.duplicates:,}")
-    told += [f"{name}: {_value(value)}" for name, value in _flat(receipt.details).items()]
+    if not isinstance(step, CheckData):  # which has shown what it found
+        told += [f"{name}: {_value(value)}" for name, value in _flat(receipt.details).items()]
     return [*told, *places(step)]
 
 

@@ -16,6 +16,7 @@ from console.attempts import attempt
 from console.bench import Bench, Tried, Wish, bench
 from console.preview import plain, show
 from console.printing import as_json, console, number, size, table, tell_json
+from console.quality import results_table
 from tasks.plan import count
 from tasks.settings import platform
 
@@ -68,6 +69,8 @@ def _lines(on: Bench, tried: Tried, seconds: float) -> Iterator[str]:
 
 
 def _show_facts(out: Console, facts: Mapping[str, Any]) -> None:
+    if "results" in facts:
+        out.print(results_table(facts["results"]))
     if "value" in facts:
         said = json.dumps(facts["value"], ensure_ascii=False, indent=1)
         out.print(escape(said if len(said) <= _LONGEST_VALUE else f"{said[:_LONGEST_VALUE]} …"), soft_wrap=True)

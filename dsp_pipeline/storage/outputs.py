@@ -3,6 +3,7 @@
 outputs/<address>/<attempt>/<name>      the files
 receipts/<address>.json                 which attempt counts
 refused/<address>.jsonl.gz              lines of an hour that was refused, for a person to look at
+refused/<address>.json                  what the checks of a day found that failed
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Outputs:
         """What is not needed. With `remove` each is removed before it is yielded; without it nothing changes.
 
         That is whole shelves (an address without its last part, as `ingest/click-1a2b3c4d5e6f`) that `keep` refuses and
-        into which nothing was written since `before`, and, as old: attempts that no receipt names, and refused lines.
+        into which nothing was written since `before`, and, as old: attempts that no receipt names, what was refused.
         `before` is what protects those who write meanwhile: let it be days ago.
         """
         yield from Shelves(self._store, "outputs/", folders=True).sweep(keep, before, remove=remove)
@@ -86,4 +87,6 @@ class Outputs:
             if stored.modified < before.timestamp():
                 if remove:
                     self._store.delete(stored.key)
-                yield Pile([stored]).swept(stored.key, "lines of an hour that was refused")
+                lines = stored.key.endswith(".jsonl.gz")
+                why = "lines of an hour that was refused" if lines else "findings of a day that failed its checks"
+                yield Pile([stored]).swept(stored.key, why)

@@ -60,7 +60,10 @@ class Answer:
 
 
 class Memory:
-    """Holds rows of tables, and answers queries over them. Rows beyond `memory_limit_mb` go to the folder `spill`."""
+    """Holds rows of tables, and answers queries over them; a QueryEngine.
+
+    Rows beyond `memory_limit_mb` go to the folder `spill`.
+    """
 
     def __init__(self, *, memory_limit_mb: int, threads: int, spill: Path) -> None:
         self._connection = duckdb.connect()
@@ -94,8 +97,7 @@ class Memory:
         columns = ", ".join(f'"{column}"' for column in table.key)
         mine = f"SELECT * FROM {_place('held', table)} WHERE \"{DATE_COLUMN}\" = DATE '{day}'"
         try:
-            for name, slice_ in inputs.items():
-                self._connection.execute(f'CREATE OR REPLACE VIEW given."{name}" AS {self._rows(slice_)}')
+            self._give(inputs)
             select = f"SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({self._select(table)}) ORDER BY {columns}"
             self._add(table, select, {"date": day})
             number = self._connection.execute(f"SELECT count(*) FROM ({mine})").fetchone()
@@ -109,6 +111,17 @@ class Memory:
             raise doubled(table, day.isoformat(), twice[:-1], twice[-1])
         assert number is not None
         return Answer(number[0], types, self._connection, f"{mine} ORDER BY {columns}")
+
+    def ask(self, query: Query, day: date, inputs: Mapping[str, Slice]) -> list[dict[str, Any]]:
+        """As a QueryEngine does, of the rows that are held; what is not held has no rows."""
+        try:
+            self._give(inputs)
+            sql = f"SELECT * FROM ({_reading_given(query, inputs)}) WHERE $date::DATE IS NOT NULL"
+            answer = self._connection.sql(sql, params={"date": day}).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseError(f"{query.name} of {day} cannot be answered: {first_line(error)}") from error
+        rows: list[dict[str, Any]] = answer.to_pylist()
+        return rows
 
     def read(self, slice_: Slice) -> pa.RecordBatchReader:
         """The rows that are held of the slice, with all columns that are, in the order of partitions and keys."""
@@ -127,6 +140,11 @@ class Memory:
         except duckdb.Error as error:
             raise WarehouseError(f"{table.name} cannot be built: {first_line(error)}") from error
 
+    def _give(self, inputs: Mapping[str, Slice]) -> None:
+        """Views of the slices, by the names that queries have for them."""
+        for name, slice_ in inputs.items():
+            self._connection.execute(f'CREATE OR REPLACE VIEW given."{name}" AS {self._rows(slice_)}')
+
     def _add(self, table: Table, select: str, given: Mapping[str, Any] | None = None) -> None:
         """Into a table of its own; the first rows make it."""
         place = _place("held", table)
@@ -138,8 +156,7 @@ class Memory:
         """The table's query, reading the views of what it is given; the same on every day."""
         if table.name not in self._selects:
             assert isinstance(table.definition, Query)
-            given = {name: sqlglot.parse_one(f'SELECT * FROM given."{name}"', dialect="duckdb") for name in table.reads}
-            self._selects[table.name] = to_duckdb(bind(table.definition.tree, given))
+            self._selects[table.name] = _reading_given(table.definition, table.reads)
         return self._selects[table.name]
 
     def _rows(self, slice_: Slice) -> str:
@@ -167,6 +184,12 @@ def columns_read(query: Query, source: Table) -> list[str]:
     else:
         own, columns = DATE_COLUMN, [DATE_COLUMN, *source.definition.columns]
     return [column for column in columns if column == own or column.lower() in named]
+
+
+def _reading_given(query: Query, names: Iterable[str]) -> str:
+    """The query over the views that it is given."""
+    given = {name: sqlglot.parse_one(f'SELECT * FROM given."{name}"', dialect="duckdb") for name in names}
+    return to_duckdb(bind(query.tree, given))
 
 
 def _place(schema: str, table: Table) -> str:
