@@ -58,7 +58,7 @@ class Bins:
 
 
 def measure(
-    labels: NDArray[np.uint8], scores: NDArray[np.floating], weights: NDArray[np.float32] | None = None
+    labels: NDArray[np.uint8], scores: NDArray[np.floating], weights: NDArray[np.floating] | None = None
 ) -> Metrics:
     """The metrics of at least one row: `labels` are 0 or 1, `scores` probabilities, `weights` above 0; shape (rows,).
 

@@ -47,7 +47,7 @@ def find_slices(
     columns: Mapping[str, Column],
     labels: NDArray[np.uint8],
     scores: NDArray[np.float64],
-    weights: NDArray[np.float32] | None = None,
+    weights: NDArray[np.floating] | None = None,
     units: Column | None = None,
 ) -> list[Slice]:
     """The slices of each column in turn, those of most rows first.
@@ -70,7 +70,7 @@ class _Rows:
         self,
         labels: NDArray[np.uint8],
         scores: NDArray[np.float64],
-        weights: NDArray[np.float32] | None,
+        weights: NDArray[np.floating] | None,
         units: Column | None,
     ) -> None:
         scores = np.asarray(scores, dtype=np.float64)
