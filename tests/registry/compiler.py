@@ -1,0 +1,34 @@
+"""The C compiler of this machine, where there is one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HEADER = Path(__file__).parents[2] / "dsp_pipeline" / "registry" / "dsp_forest.h"
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O2")
+SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+_GCC = shutil.which("gcc") or shutil.which("cc")
+needs_compiler = pytest.mark.skipif(_GCC is None, reason="there is no C compiler (gcc or cc) on this machine")
+
+
+def compiled(source: Path, program: Path, *flags: str) -> Path:
+    """The program, compiled strictly; a warning is an error."""
+    assert _GCC is not None
+    command = [_GCC, *STRICT, *flags, f"-I{HEADER.parent}", str(source), "-o", str(program), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
+    return program
+
+
+def sanitizers_run(folder: Path) -> bool:
+    """Whether programs can be compiled with the sanitizers here; not every machine has their libraries."""
+    source = folder / "nothing.c"
+    source.write_text("int main(void) { return 0; }\n")
+    assert _GCC is not None
+    done = subprocess.run([_GCC, *SANITIZED, str(source), "-o", str(folder / "nothing")], check=False)
+    return done.returncode == 0 and subprocess.run([str(folder / "nothing")], check=False).returncode == 0
