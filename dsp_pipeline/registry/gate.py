@@ -32,8 +32,9 @@ _SHARE = "a number above 0 and below 1"
 class Bounds:
     """What a served bundle keeps.
 
-    `calibration`: how far predicted / observed may lie from 1. `slice_calibration`: the same in a slice; slices are
-    many, and some are off by chance. `slice_positives`: how many positives, observed or predicted, make a slice big.
+    `calibration`: how far predicted / observed may lie from 1; an interval knows what users do by chance, not that days
+    differ, so no closer than days do. `slice_calibration`: the same in a slice; slices are many, and some are off.
+    `slice_positives`: how many positives, observed or predicted, make a slice big.
     `above_baseline`: by which share of its log loss a first model or a refresh may be above the baseline.
     """
 
@@ -123,7 +124,7 @@ def _better(found: Mapping[str, Any] | None) -> Check:
     if found is None:
         return Check(name, False, "The champion has no scores of these days, so nothing shows that this is better.")
     loss = found["log_loss"]
-    told = f"{_difference(found)} the champion's on {found['rows']:,} common rows"
+    told = _difference(found, "champion", "common rows")
     if found["positives"] < MIN_POSITIVES:
         reason = f"{told}, with {found['positives']} positives: too few to tell; judge it on more days."
         return Check(name, False, reason, **loss)
@@ -136,7 +137,7 @@ def _better(found: Mapping[str, Any] | None) -> Check:
 def _not_worse(rival: str, found: Mapping[str, Any], allowed: float) -> Check:
     loss = found["log_loss"]
     bound = allowed * found["rival"]["log_loss"]
-    told = f"{_difference(found)} the {rival}'s on {found['rows']:,} rows"
+    told = _difference(found, rival, "rows")
     if loss["low"] > bound:
         verdict = f"worse beyond noise{f' and the {allowed:.1%} allowed' if allowed else ''}"
     elif loss["high"] < 0:
@@ -146,13 +147,13 @@ def _not_worse(rival: str, found: Mapping[str, Any], allowed: float) -> Check:
     return Check(f"log loss against the {rival}", not loss["low"] > bound, f"{told}: {verdict}.", **loss)
 
 
-def _difference(found: Mapping[str, Any]) -> str:
+def _difference(found: Mapping[str, Any], name: str, rows: str) -> str:
     loss, rival = found["log_loss"], found["rival"]["log_loss"]
-    side = "above" if loss["value"] > 0 else "below"
     share = f" ({abs(loss['value']) / rival:.2%})" if rival else ""
     return (
-        f"Log loss {found['model']['log_loss']:.6f} is {abs(loss['value']):.6f}{share} {side} "
-        f"(95 %: {loss['low']:+.6f} to {loss['high']:+.6f})"
+        f"Log loss {found['model']['log_loss']:.6f} is {abs(loss['value']):.6f}{share} "
+        f"{'above' if loss['value'] > 0 else 'below'} the {name}'s "
+        f"(95 %: {loss['low']:+.6f} to {loss['high']:+.6f}) on {found['rows']:,} {rows}"
     )
 
 
@@ -176,6 +177,8 @@ def _slices(evidence: Mapping[str, Any], bounds: Bounds) -> list[Check]:
             off.append(Check(name, False, reason, value, low, high))
     if off:
         return off
+    if not evidence["slices"]:
+        return [Check("slices", True, "The model names no slices to be judged by.")]
     least, most = 1 - bounds.slice_calibration, 1 + bounds.slice_calibration
     told = f"{len(big)} of {len(evidence['slices'])} slices have {bounds.slice_positives:,} positives or more"
     return [Check("slices", True, f"{told}; none is outside of {least:.2f} to {most:.2f} beyond chance.")]

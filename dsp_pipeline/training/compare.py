@@ -156,9 +156,9 @@ class _Rows:
             part = slice(self._ends[place], self._ends[place + 1])
             sums = np.stack([np.bincount(groups, column[part]) for column in columns])
             number = sums.shape[1]
-            draws = np.random.default_rng([self._seed, place]).multinomial(
-                number, np.full(number, 1 / number), size=REPLICATES
-            )
+            drawn = np.random.default_rng([self._seed, place]).integers(0, number, (REPLICATES, number))
+            drawn += np.arange(REPLICATES)[:, None] * number
+            draws = np.bincount(drawn.ravel(), minlength=REPLICATES * number).reshape(REPLICATES, number)
             total += sums @ draws.T
         return total
 

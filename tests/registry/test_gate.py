@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from dsp_pipeline.errors import ExperimentError
-from dsp_pipeline.registry.gate import CHALLENGER, FIRST, REFRESH, Bounds, read_bounds
+from dsp_pipeline.registry.decisions import Decision
+from dsp_pipeline.registry.gate import CHALLENGER, FIRST, REFRESH, Bounds, decide, read_bounds
 from dsp_pipeline.registry.manifest import Identity
+from dsp_pipeline.training.compare import evidence
 from dsp_pipeline.yamlfile import read_yaml
-from tests.registry.decisions import CHAMPION, DEEPER, NEWER, make_decision, make_slice
+from tests.registry.decisions import CHAMPION, DEEPER, NEWER, NOW, make_decision, make_slice
 
 ABOVE = (0.0004, 0.0001, 0.0007)
 OPEN = (0.0004, -0.0003, 0.0011)
@@ -49,7 +53,7 @@ def test_a_challenger_that_is_better_beyond_noise_is_accepted() -> None:
     found = make_decision()
     assert found.accepted
     assert found.reasons == (
-        "Log loss 0.050000 is 0.000500 (0.99%) below (95 %: -0.000800 to -0.000200) the champion's on 300,000 common "
+        "Log loss 0.050000 is 0.000500 (0.99%) below the champion's (95 %: -0.000800 to -0.000200) on 300,000 common "
         "rows: better beyond noise.",
         "Predicted/observed is 1.000 (95 %: 0.970 to 1.030), within 0.95 to 1.05.",
         "1 of 1 slices have 200 positives or more; none is outside of 0.80 to 1.20 beyond chance.",
@@ -146,7 +150,7 @@ def test_what_is_worse_than_its_baseline_is_refused(champion: Identity | None) -
     found = make_decision(NEWER, champion, baseline=ABOVE)
     assert not found.accepted
     assert found.reasons == (
-        "Log loss 0.050000 is 0.000400 (0.81%) above (95 %: +0.000100 to +0.000700) the baseline's on 300,000 rows: "
+        "Log loss 0.050000 is 0.000400 (0.81%) above the baseline's (95 %: +0.000100 to +0.000700) on 300,000 rows: "
         "worse beyond noise.",
     )
     may_be = make_decision(NEWER, champion, baseline=OPEN)
@@ -164,6 +168,59 @@ def test_a_first_model_that_knows_less_than_the_base_rate_is_refused() -> None:
     """A bid by the mean click rate would be better; a refresh is held against its baseline alone."""
     assert not make_decision(NEWER, None, base_rate=ABOVE).accepted
     assert make_decision(NEWER, CHAMPION, base_rate=ABOVE).accepted
+
+
+def test_a_model_without_slices_is_judged_as_a_whole() -> None:
+    """And the decision says so."""
+    assert make_decision(slices=[]).reasons[-1] == "The model names no slices to be judged by."
+
+
+def scored(rows: int, *, rate: float = -3.0, noise: float = 0.0, too_high: float = 1.0) -> pa.Table:
+    """A day's scores, whose log odds miss the truth by `noise`, times `too_high`; equal numbers give equal rows."""
+    random = np.random.default_rng(5)
+    odds, error = random.normal(rate, 1, rows), random.normal(0, 1, rows)
+    label = random.random(rows) < 1 / (1 + np.exp(-odds))
+    score = 1 / (1 + np.exp(-odds - noise * error))
+    return pa.table(
+        {
+            "impression_id": np.arange(rows),
+            "label": label.astype(np.uint8),
+            "score": np.minimum(score * too_high, 0.999),
+            "baseline": (1 / (1 + np.exp(-odds - error))).astype(np.float32),
+            "weight": np.ones(rows, dtype=np.float32),
+            "unit": [f"u{place // 3}" for place in range(rows)],
+            "exchange": random.choice(["adx", "tanx"], rows),
+        }
+    )
+
+
+def decided(candidate: Identity, model: pa.Table, champion: pa.Table | None = None) -> Decision:
+    found = evidence(
+        [model], key=("impression_id",), slices=("exchange",), seed=1, champion=None if champion is None else [champion]
+    )
+    return decide(candidate, None if champion is None else CHAMPION, found, Bounds(), environment="production", at=NOW)
+
+
+def test_what_training_finds_is_what_the_gate_reads() -> None:
+    """A better challenger passes, and is refused once its probabilities are half too high; the champion stays then."""
+    champion = scored(9_000, noise=0.6)
+    assert decided(DEEPER, scored(9_000), champion).accepted
+    off = decided(DEEPER, scored(9_000, too_high=1.5), champion)
+    assert not off.accepted
+    failed = {check.name for check in off.checks if not check.passed}
+    assert {"predicted/observed", "exchange = adx", "exchange = tanx"} <= failed
+    assert Decision.from_json(off.to_json(), "here") == off
+
+
+def test_a_day_of_forty_clicks_neither_refuses_nor_replaces_by_chance() -> None:
+    """A tenth too high is not seen in them, nor is a model that is a little better."""
+    few, rate = 5000, -5.4
+    model = scored(few, rate=rate, too_high=1.1)
+    assert 30 < int(model["label"].to_numpy().sum()) < 50
+    assert decided(NEWER, model).accepted
+    champion = scored(few, rate=rate, noise=0.2)
+    assert not decided(DEEPER, scored(few, rate=rate), champion).accepted
+    assert not decided(DEEPER, champion, scored(few, rate=rate)).accepted
 
 
 def bounds_of(folder: Path, text: str) -> Bounds:
