@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dsp_pipeline.errors import BundleError
+from dsp_pipeline.errors import BundleError, UnknownNameError
 from dsp_pipeline.registry.manifest import METRICS
 from dsp_pipeline.registry.registry import BundleRegistry
+from tasks.settings import platform
 
 # Those of the held-out day that a promotion is decided by, and how they are headed.
 MAIN = {
@@ -38,3 +39,11 @@ def main_metrics(registry: BundleRegistry, addresses: Iterable[str]) -> dict[str
 def cells(metrics: Mapping[str, Any]) -> list[str]:
     """The main metrics as they stand in a table."""
     return ["?" if metrics[name] is None else f"{metrics[name]:.5f}" for name in MAIN]
+
+
+def trained_here(experiment: str, arm: str) -> str | None:
+    """The version that this checkout trains; None if it does not know the arm."""
+    try:
+        return platform().trial(experiment, arm).version.name
+    except UnknownNameError:
+        return None

@@ -96,6 +96,11 @@ def resolve(text: str, scratch: Path) -> Reference:
     raise DspError(f"{text} is not there: its version is {version.name}, and {there}{others}.")
 
 
+def recorded_table(name: str, version: str, scratch: Path) -> Table:
+    """The table as the version on record made it. DspError if there is no such version."""
+    return _table(name, _recorded(TABLE, name, version), scratch / version)
+
+
 def _kind(name: str) -> str:
     one = platform()
     if name in EVENTS or name in one.catalog.tables():

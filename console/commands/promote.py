@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import click
 
-from console.bundles import MAIN, cells, main_metrics
+from console.bundles import MAIN, cells, main_metrics, trained_here
 from console.printing import console, table
-from dsp_pipeline.errors import UnknownNameError
 from dsp_pipeline.registry.pointer import pointer_to
 from dsp_pipeline.registry.promotion import meant, short
 from tasks.settings import platform
@@ -25,7 +24,7 @@ def command(name: str, yes: bool) -> None:
     another arm for good, name it in the experiment's `serve`.
     """
     one, registry = platform(), platform().registry
-    environment, chosen = one.settings.environment, meant(registry.versions(), name, _ours)
+    environment, chosen = one.settings.environment, meant(registry.versions(), name, trained_here)
     current = registry.resolve(environment, chosen.model)
     pointer = pointer_to(one.store, chosen.address, pointed_at=datetime.now(UTC), current=current)
     out = console()
@@ -42,11 +41,3 @@ def command(name: str, yes: bool) -> None:
         click.confirm("Go on?", abort=True)
     registry.point(environment, chosen.model, pointer, current.etag if current else None)
     out.print(f"{environment} serves {short(chosen.address)} now.", soft_wrap=True)
-
-
-def _ours(experiment: str, arm: str) -> str | None:
-    """The version that this checkout trains; None if it does not know the arm."""
-    try:
-        return platform().trial(experiment, arm).version.name
-    except UnknownNameError:
-        return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dsp_pipeline.training.explain import Calibrate, Words, contributions, is_category, label_of, names_of
 
+_BAR, _VALUE = 12, 24  # characters of a bar to either side, and of a value
 _NAMED = 3  # features that the words name for each direction
 _FLAT = 1e-3  # log odds: nearer to its beginning than that, a row lies where the calibration's slope is taken
 _LEAST = 1e-15  # probabilities keep this distance from 0 and 1
@@ -33,7 +34,7 @@ class Part:
         return math.exp(self.log_odds)
 
     def __str__(self) -> str:
-        return f"{self.feature} {'is missing' if self.value is None else f'= {told(self.value)}'}"
+        return f"{self.feature} = {told(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ class ScoreParts:
         if not raised and not lowered:
             told.append("No feature moves it by more than 2 %.")
         return " ".join(told)
+
+    def lines(self) -> list[str]:
+        """The parts below each other, each with a bar: to the right if it raises the score, to the left if it lowers it."""
+        width = max(map(len, (part.feature for part in self.parts)), default=0)
+        values = [told(part.value) for part in self.parts]
+        values = [value if len(value) <= _VALUE else f"{value[: _VALUE - 1]}…" for value in values]
+        wide = max(map(len, values), default=0)
+        longest = max((abs(part.log_odds) for part in self.parts), default=0.0) or 1.0
+        made = [f"{'begins at':<{width}}  {'':>{wide}}  {percent(self.start)}"]
+        for part, value in zip(self.parts, values, strict=True):
+            bar = "█" * round(_BAR * abs(part.log_odds) / longest)
+            left, right = ("", bar) if part.log_odds >= 0 else (bar, "")
+            drawn = f"{left:>{_BAR}}│{right}"
+            made.append(f"{part.feature:<{width}}  {value:>{wide}}  ×{part.odds:<5.2f} {drawn}".rstrip())
+        return [*made, f"{'ends at':<{width}}  {'':>{wide}}  {percent(self.probability)}"]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -124,7 +140,9 @@ def percent(share: float) -> str:
     return f"{number:.{digits}f} %"
 
 
-def told(value: float | int | str) -> str:
+def told(value: float | int | str | None) -> str:
+    if value is None:
+        return "missing"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
