@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dsp_pipeline.registry.forest import Forest
 
 NUMBER, CATEGORY = TYPES = ("number", "category")
+MISSING_WORD = "\uffff"  # stands for a missing word where there is no null; it is no character, so no text holds it
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ def columns_of(contract: Mapping[str, Any], forest: Forest, where: str) -> tuple
             raise BundleError(f"{where}: {column.name} is a {column.type}, and no such to the model; export it again.")
         if column.words is not None and len(set(column.words)) != len(column.words):
             raise BundleError(f"{where}: {column.name} lists a word twice; export the model again.")
-        if "\0" in "".join((column.name, *(column.words or ()))):
-            raise BundleError(f"{where}: {column.name} holds a NUL character, which C cannot; take it out in the SQL.")
+        text = "".join((column.name, *(column.words or ())))
+        if "\0" in text or MISSING_WORD in text:
+            raise BundleError(f"{where}: a text of {column.name} holds U+0000 or U+FFFF; take it out in the SQL.")
     return columns
 
 
