@@ -39,7 +39,9 @@ class Settings:
     a folder, or `s3://bucket/prefix` in cloud mode. `scratch` is a folder of this machine for work in progress.
     `first_date` is the first day that there are logs of: windows are cut there, days before it hold nothing.
     `max_rejected_share` is the share of an hour's lines (0 to 1) above which an ingest fails.
-    `memory_limit_mb` bounds the memory of the query engine in one task.
+    `memory_limit_mb` bounds the memory of the query engine in one task. `dask_scheduler` is the address of the cluster
+    on which experiments with `engine: dask` train; empty where there is none. `mlflow_tracking_uri`, which may hold a
+    password, is where trainings are logged too; empty: nowhere.
     """
 
     mode: str
@@ -54,3 +56,5 @@ class Settings:
     threads: int = 2
     revision: str = ""
     bigquery: BigQuerySettings | None = None
+    dask_scheduler: str = ""
+    mlflow_tracking_uri: str = field(default="", repr=False)

@@ -26,6 +26,13 @@ log = logging.getLogger("dsp")
 # seven times as slow. Read when its library is loaded, which is later than this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What MLflow's client reads itself: a server that is away keeps no worker for minutes, nobody but that server is told
+# of runs, and its address, which may hold a password, is not printed.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
 
 class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in luigi.cfg from the class
     """Section [dsp] of luigi.cfg; each is an option too, as in --dsp-lake PATH."""
@@ -42,6 +49,9 @@ class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in
     max_rejected_share = luigi.FloatParameter(default=0.05, description="share of bad lines (0 to 1) an hour may have")
     memory_limit_mb = luigi.IntParameter(default=300, description="memory of the query engine in one task")
     threads = luigi.IntParameter(default=2, description="threads of one task")
+    dask_scheduler = luigi.Parameter(
+        default="", description="address of the cluster that experiments with `engine: dask` train on"
+    )
     package = luigi.Parameter(
         default=str(PACKAGE), description="folder with events/sources, features, models and experiments"
     )
@@ -108,10 +118,12 @@ def platform() -> Platform:
         raw=given.raw if cloud else str(Path(given.raw).absolute()),
         scratch=scratch.absolute(),
         source=given.source,
+        dask_scheduler=given.dask_scheduler,
         first_date=given.first_date,
         max_rejected_share=given.max_rejected_share,
         memory_limit_mb=given.memory_limit_mb,
         threads=given.threads,
+        mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
         revision=revision,
         bigquery=_bigquery() if cloud else None,
     )

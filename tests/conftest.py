@@ -21,6 +21,8 @@ _TOGETHER = (
     "tests/sql/test_oracles.py",
     "tests/sql/test_one_sql_two_engines.py",
     "tests/tasks/",
+    "tests/registry/test_mlflow.py",
+    "tests/training/test_dask.py",
     "tests/training/test_fit.py",
 )
 
