@@ -87,6 +87,17 @@ def test_a_value_that_was_never_seen_is_scored() -> None:
     assert np.isfinite(scores).all() and scores[1] == scores[2]
 
 
+def test_what_is_missing_is_a_value_of_its_own() -> None:
+    """Rows without a rate are clicked three times as often, and no rate is like them."""
+    random = np.random.default_rng(0)
+    rate = np.where(random.random(40_000) < 0.3, np.nan, random.normal(0, 1, 40_000)).astype(np.float32)
+    labels = (random.random(40_000) < np.where(np.isnan(rate), 0.3, 0.1)).astype(np.uint8)
+    baseline = Baseline((number("rate"),), seed=1)
+    baseline.add(rate[:, None], labels)
+    missing, *others = baseline.predict(np.array([[np.nan], [0.0], [-0.01], [3.0]], dtype=np.float32))
+    assert missing > 1.4 * max(others)
+
+
 def test_a_number_that_is_always_missing_on_the_first_page_is_allowed() -> None:
     """It has one bucket and the column of what is missing."""
     matrix, labels, _ = make_rows(1000)

@@ -74,7 +74,7 @@ def test_the_interval_of_independent_rows_is_that_of_a_mean(rows: int) -> None:
     one, other = make_day(rows), make_day(rows, off=0.5)
     found = of([one], [other])
     error = np.std(losses(one) - losses(other)) / np.sqrt(rows)
-    assert found.log_loss.high - found.log_loss.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert found.log_loss.high - found.log_loss.low == pytest.approx(2 * 1.96 * error, rel=0.06)
 
 
 def test_rows_of_one_user_are_drawn_together() -> None:
@@ -95,6 +95,13 @@ def test_days_are_drawn_within_themselves() -> None:
     assert both.rows == 4000
     assert both.log_loss.value == pytest.approx(alone.log_loss.value / 2)
     assert both.log_loss.high - both.log_loss.low == pytest.approx((alone.log_loss.high - alone.log_loss.low) / 2)
+
+
+def test_each_day_is_drawn_anew() -> None:
+    """Two days tell more than one, also when they are alike: noise falls with the square root of their number."""
+    one, other = make_day(2000), make_day(2000, off=0.5)
+    found, twice = of([one], [other]).log_loss, of([one, one], [other, other]).log_loss
+    assert twice.high - twice.low == pytest.approx((found.high - found.low) / np.sqrt(2), rel=0.1)
 
 
 def test_rows_are_matched_by_key_and_the_others_are_counted() -> None:

@@ -82,6 +82,14 @@ def test_a_copy_of_the_label_is_found_in_either_direction(sign: int, with_users:
     assert set(leak.as_dict()) == {"feature", "kind", "value", "bound", "message"}
 
 
+def test_a_falling_copy_is_found_where_all_rows_are_of_one_user() -> None:
+    """There is no second half to judge values by, but there is an order."""
+    labels, columns, _ = honest()
+    same = np.full(ROWS, "u")
+    (leak,) = check(labels, {**columns, "copy": -labels.astype(np.float32)}, same).leaks({})
+    assert leak.feature == "copy"
+
+
 def test_a_noisy_copy_of_the_label_is_found() -> None:
     """Nine in ten clicks are known, and one in twenty other rows is taken for one."""
     labels, random = honest()[0], np.random.default_rng(1)
