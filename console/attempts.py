@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, timedelta
 from functools import partial
 from itertools import chain, islice
@@ -16,11 +16,13 @@ import luigi
 from console.bench import HISTORY, MOST_DAYS, Bench, Tried
 from console.functions import try_function
 from console.printing import number, size
+from console.quality import try_check
 from dsp_pipeline.errors import DspError, TooManyRejectsError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.training.trial import SEED, Trial
+from dsp_pipeline.training.trial import Days, Trial
 from dsp_pipeline.warehouse.base import Slice, Table
 from tasks.bigquery_load import BigQueryLoad
+from tasks.check_data import CheckData
 from tasks.export_model import ExportModel
 from tasks.feature_build import FeatureBuild
 from tasks.raw_log import RawLog
@@ -30,8 +32,10 @@ from tasks.step import StepTask
 from tasks.train_model import TrainModel
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dsp_pipeline.events.decode import Decoded
-    from dsp_pipeline.training.fit import Batches, Fitted
+    from dsp_pipeline.training.fit import Fitted, Rows
     from dsp_pipeline.warehouse.memory import Answer
 
 
@@ -72,84 +76,61 @@ def _answer(task: FeatureBuild, on: Bench) -> Answer:
 
 def _model(task: TrainModel, on: Bench) -> Tried:
     fitted = _fit(task, on)
-    facts = {"trees": task.trial().rounds, **fitted.report()}
-    return Tried(fitted.rows, facts=facts)
+    return Tried(fitted.rows, facts=fitted.report)
 
 
 def _fit(task: TrainModel, on: Bench) -> Fitted:
-    from dsp_pipeline.training.fit import fit
-
-    trial = task.trial()
-    train, holdout = _days(task, trial, on)
-    return fit(
-        trial.model,
-        trial.parameters,
-        trial.rounds,
-        train,
-        holdout,
-        threads=on.platform.settings.threads,
-        seed=SEED,
-        scratch=on.scratch / "fit",
-    )
+    return task.fit(_rows(task, task.trial(), on), _made(on.scratch / "fit"))
 
 
-def _days(task: TrainModel, trial: Trial, on: Bench) -> tuple[Batches, Batches]:
-    """The rows to train on, and those of the held-out day."""
-    read, columns = on.platform.warehouse.read, trial.model.columns
-    days = sorted(build.date for build in task.requires())
-    train = Slice(trial.table, tuple(str(day) for day in days if day < task.date))
-    holdout = Slice(trial.table, (str(task.date),))
-    if not on.lacks([Slice(trial.table, train.partitions + holdout.partitions)]):
-        return partial(read, train, columns), partial(read, holdout, columns)
+def _rows(task: TrainModel, trial: Trial, on: Bench) -> Rows:
+    """Those of the warehouse, or of a sample: days of fewer rows, cut at the same places."""
+    days = task.days()
+    if not on.lacks([Slice(trial.table, tuple(str(day) for day in days.all))]):
+        return task.rows()
     from dsp_pipeline.simulator.sample import days_after
+    from dsp_pipeline.training.fit import Rows
 
-    name, before = trial.table.name, min(trial.experiment.train_days, MOST_DAYS)
+    name, most = trial.table.name, min(trial.experiment.train_days, MOST_DAYS)
     # One day more, so that the first of them has a past.
-    sample = on.sample(task.date, before=before + 1, after=days_after(on.platform.catalog, name))
-    answers = [sample.answer(name, task.date - timedelta(days=back)) for back in range(before, -1, -1)]
+    sample = on.sample(task.date, before=most + 1, after=days_after(on.platform.catalog, name))
+    days = Days.of([task.date - timedelta(days=back) for back in range(most, 0, -1)], task.date)
+    answers = {day: sample.answer(name, day) for day in days.all}
     on.sample_used(sample)
-    return (
-        lambda: chain.from_iterable(answer.batches(columns) for answer in answers[:-1]),
-        lambda: answers[-1].batches(columns),
+    columns, sampling = trial.model.columns, trial.sampling
+
+    def train() -> Iterator[pa.RecordBatch]:
+        needed = list(dict.fromkeys((*columns, *(sampling.columns if sampling else ()))))
+        for batch in chain.from_iterable(answers[day].batches(needed) for day in days.train):
+            yield sampling.of(batch) if sampling else batch
+
+    return Rows(
+        train,
+        partial(answers[days.validation].batches, columns) if days.validation else None,
+        partial(answers[days.holdout].batches, trial.judged_columns),
+        trial.table.key,
     )
 
 
 def _bundle(task: ExportModel, on: Bench) -> Tried:
-    import pyarrow.parquet as pq
-
-    from dsp_pipeline.registry.bundle import load_bundle, write_bundle
-    from dsp_pipeline.registry.manifest import Identity
-
-    training, outputs = task.requires(), on.platform.outputs
-    trial, trained = training.trial(), None if on.wish.sample else training.receipt()
-    upstream: Mapping[str, Any] = {}
+    training, outputs = task.training(), on.platform.outputs
+    trained = None if on.wish.sample else training.receipt()
     if trained is None:
         fitted = _fit(training, on)
-        rows, model, report, golden = fitted.rows, fitted.model_bytes(), fitted.report(), fitted.golden
-        if not on.sampled:
-            upstream = lineage(training.inputs())
+        upstream = {} if on.sampled else lineage(training.inputs())
+        made = on.scratch / "fit"
+        training.write(fitted, made, upstream, {})
+        rows, open_ = fitted.rows, lambda name: (made / name).open("rb")
     else:
         on.used.append(f"{trained.address}: trained on {number(trained.rows)} rows")
-        with (
-            outputs.open(trained, "model.ubj") as trees,
-            outputs.open(trained, "report.json") as told,
-            outputs.open(trained, "golden.parquet") as kept,
-        ):
-            rows, model, report, golden = trained.rows, trees.read(), json.load(told), pq.read_table(kept)
+        rows, open_ = trained.rows, partial(outputs.open, trained)
         upstream = lineage([trained.as_input()])
     folder = on.scratch / "bundle"
-    write_bundle(
-        folder,
-        Identity(trial.model.name, task.experiment, task.arm, trial.version.name, task.date),
-        model=model,
-        features=trial.model.contract(trial.table.version),
-        metrics=report,
-        lineage=upstream,
-        golden=golden,
-    )
-    load_bundle(folder)  # scores its golden rows again
+    task.write_bundle(folder, open_, upstream, lookups=not on.sampled)
+    bundle, checks = task.checked(folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    return Tried(rows, facts={"trees": trial.rounds, **report, "files": files, "golden_rows": golden.num_rows})
+    facts = {**bundle.metrics, "checks": checks, "files": files, "golden_rows": bundle.golden.num_rows}
+    return Tried(rows, facts=facts)
 
 
 def _ingest(task: S3LogIngest, on: Bench) -> Tried:
@@ -247,6 +228,7 @@ def _made(folder: Path) -> Path:
 _KINDS: Mapping[type[luigi.Task], Callable[[Any, Bench], Tried]] = {
     S3LogIngest: _ingest,
     BigQueryLoad: _load,
+    CheckData: try_check,
     FeatureBuild: _table,
     TrainModel: _model,
     ExportModel: _bundle,

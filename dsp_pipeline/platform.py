@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -29,11 +29,13 @@ from dsp_pipeline.storage.versions import VersionBook
 from dsp_pipeline.training.experiment import load_experiment
 from dsp_pipeline.training.model import load_model
 from dsp_pipeline.training.trial import Trial
-from dsp_pipeline.warehouse.base import Slice, Table, Warehouse
+from dsp_pipeline.warehouse.base import QueryEngine, Slice, Table, Warehouse
 
 if TYPE_CHECKING:
     from dsp_pipeline.events.decode import Decoder
     from dsp_pipeline.events.lines import RawFile
+    from dsp_pipeline.quality.files import CheckFiles
+    from dsp_pipeline.sql.query import Read
 
 PACKAGE = Path(__file__).parent
 HOURS = tuple(range(24))
@@ -52,6 +54,7 @@ class Platform:
         self.raw: ObjectStore
         self.store: ObjectStore
         self.warehouse: Warehouse
+        self.engine: QueryEngine  # the same warehouse, where it is only asked
         limits = {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
         self._work_places = [settings.scratch]
         if settings.mode == "local":
@@ -59,7 +62,7 @@ class Platform:
 
             lake = Path(settings.lake)
             self.raw, self.store = LocalFolder(Path(settings.raw)), LocalFolder(lake)
-            self.warehouse = DuckDBWarehouse(lake / "warehouse", **limits)
+            self.warehouse = self.engine = DuckDBWarehouse(lake / "warehouse", **limits)
             self._tables_at = f"{lake}/warehouse/"
             self._work_places += [lake / ".aside", lake / "warehouse" / ".aside"]
         elif settings.mode == "cloud":
@@ -70,7 +73,7 @@ class Platform:
                 raise SettingsError("[bigquery] project is not set; mode cloud needs it.")
             self.raw = S3Bucket(*_place("raw", settings.raw))
             self.store = S3Bucket(*_place("lake", settings.lake))
-            self.warehouse = BigQueryWarehouse(settings.bigquery, scratch=settings.scratch, **limits)
+            self.warehouse = self.engine = BigQueryWarehouse(settings.bigquery, scratch=settings.scratch, **limits)
             self._tables_at = ""  # a partition's key is its full name
         else:
             raise SettingsError(f"[dsp] mode is {settings.mode!r}; it is local or cloud.")
@@ -101,6 +104,13 @@ class Platform:
 
         return Decoder(self.source, memory_limit_mb=self.settings.memory_limit_mb, threads=self.settings.threads)
 
+    @cached_property
+    def checks(self) -> CheckFiles:
+        """The expectations and audits of the package."""
+        from dsp_pipeline.quality.files import CheckFiles
+
+        return CheckFiles(self.package, self.catalog, self.source)
+
     def version(self, name: str) -> Version:
         """What makes the rows of an event or a table. UnknownNameError, or a DefinitionError if its file is wrong."""
         if name not in self._versions:
@@ -130,7 +140,8 @@ class Platform:
             found = load_experiment(self.package / "experiments", experiment)
             model = load_model(self.package / "models", found.model)
             table, first_date = self.table(model.table), self.settings.first_date
-            self._trials[experiment, arm] = Trial(found, found.arm(arm), model, table, first_date)
+            one = found.arm(arm)
+            self._trials[experiment, arm] = Trial(found, one, one.applied_to(model), table, first_date)
         return self._trials[experiment, arm]
 
     def slices(self, table: Table, day: date) -> dict[str, Slice]:
@@ -144,6 +155,25 @@ class Platform:
             source = table.reads[read.table]
             slices[read.table] = Slice(source, tuple(p for one in days for p in self.partitions(source, one)))
         return slices
+
+    def lookups(self, table: Table) -> list[Table]:
+        """The tables that a bidder must load beside a model of `table`: those that it reads as of the day itself.
+
+        Their rows of a day are known when it begins, as they read the days before it.
+        """
+        from dsp_pipeline.sql.query import Query
+
+        assert isinstance(table.definition, Query)
+        reads = [read for read in table.definition.reads if read.table not in EVENTS and read.first == read.last == 0]
+        return [table.reads[read.table] for read in reads]
+
+    def windows(self, reads: Iterable[Read], day: date) -> dict[str, Slice]:
+        """What the names of these reads stand for on a day, cut at the first day of logs."""
+        found = {}
+        for read in reads:
+            table, days = self.table(read.table), self.days(day + timedelta(read.first), day + timedelta(read.last))
+            found[read.table] = Slice(table, tuple(part for one in days for part in self.partitions(table, one)))
+        return found
 
     def days(self, first: date, last: date) -> list[date]:
         """The days from first to last, both included, without those before there were logs."""

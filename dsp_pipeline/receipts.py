@@ -91,6 +91,15 @@ class Draft:
         self.compatible_with = compatible_with
         self._meter = Meter()
 
+    def cost(self) -> dict[str, Any]:
+        """What the work has cost so far, and whose code does it."""
+        return {
+            "seconds": round(self._meter.seconds, 4),
+            "cpu_seconds": round(self._meter.cpu_seconds, 4),
+            "peak_memory_bytes": self._meter.peak_memory_bytes,
+            "revision": self.revision,
+        }
+
     def finish(
         self,
         rows: int,
@@ -109,10 +118,7 @@ class Draft:
             rejected=dict(rejected or {}),
             duplicates=duplicates,
             details=dict(details or {}),
-            revision=self.revision,
-            seconds=round(self._meter.seconds, 4),
-            cpu_seconds=round(self._meter.cpu_seconds, 4),
-            peak_memory_bytes=self._meter.peak_memory_bytes,
+            **self.cost(),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             compatible_with=self.compatible_with,
         )

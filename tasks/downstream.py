@@ -77,7 +77,7 @@ def _trained_on(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
             for day in _days()[1:]:  # there is nothing to learn from before the first
                 export = ExportModel(experiment=experiment.name, arm=arm, date=day)
                 train = export.training()
-                if train.output().exists() and any(needed.place() in partitions for needed in train.requires()):
+                if train.output().exists() and any(built.place() in partitions for built in train.builds()):
                     found += [train, export] if export.output().exists() else [train]
     return found
 

@@ -1,23 +1,38 @@
-"""Feature rows of some days → a fitted model, judged on the day after them."""
+"""Feature rows of some days → a fitted model, calibrated on the day after them and judged on the day after that."""
 
 from __future__ import annotations
 
-import json
+import logging
 import time
-from collections.abc import Callable
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
 from dsp_pipeline.errors import TrainingError
 from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.receipts import Draft, Input, Receipt
-from dsp_pipeline.training.trial import SEED, Trial
-from dsp_pipeline.warehouse.base import Slice
+from dsp_pipeline.registry.manifest import CARD, FEATURES, GOLDEN, METRICS, MODEL, dump_json
+from dsp_pipeline.registry.mlflow_log import log_training
+from dsp_pipeline.training.trial import SEED, Days, Trial
+from dsp_pipeline.warehouse.sampling import Sampling
+from tasks.check_data import checks
 from tasks.feature_build import FeatureBuild
 from tasks.parameters import DayParameter
-from tasks.receipt_task import StoreTask, receipts
+from tasks.receipt_task import StoreTask, lineage, receipts
 
+if TYPE_CHECKING:
+    from dsp_pipeline.training.fit import Fitted, Progress, Rows
+
+log = logging.getLogger("dsp")
+
+# What does not go into a bundle: scores of the held-out rows, for comparisons, and logged requests with their scores.
+SCORES, REPLAY = "scores.parquet", "replay.parquet"
+FILES = (MODEL, FEATURES, METRICS, GOLDEN, CARD, SCORES)
+_JUDGED_ROWS = 2_000_000  # of the held-out day, so that memory does not grow with it: whole units, drawn by their hash
 _TELL_EVERY = 1.0  # seconds between two notes of progress to luigid
 
 
@@ -30,12 +45,14 @@ class TrainModel(StoreTask):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._slices()  # what is wrong in the team's files, or a day without a past, is told before anything runs
+        self.days()  # what is wrong in the team's files, or a day without a past, is told before anything runs
 
-    def requires(self) -> list[FeatureBuild]:
-        train, holdout = self._slices()
-        days = [*train.partitions, *holdout.partitions]
-        return [FeatureBuild(table=train.table.name, date=date.fromisoformat(day)) for day in days]
+    def requires(self) -> list[luigi.Task]:
+        return [*self.builds(), *checks(self.trial().table.name, self.days().all)]
+
+    def builds(self) -> list[FeatureBuild]:
+        """The days of the table that it reads."""
+        return [FeatureBuild(table=self.trial().table.name, date=day) for day in self.days().all]
 
     def place(self) -> tuple[str, str]:
         return f"train/{self.experiment}/{self.arm}/{self.version().name}/", self.date.isoformat()
@@ -46,48 +63,101 @@ class TrainModel(StoreTask):
     def trial(self) -> Trial:
         return self.platform.trial(self.experiment, self.arm)
 
-    def inputs(self) -> list[Input]:
-        return [receipt.as_input() for slice_ in self._slices() for receipt in receipts(slice_)]
-
-    def make(self, draft: Draft, *, replace: bool) -> Receipt:
-        import pyarrow.parquet as pq
-
-        from dsp_pipeline.training.fit import fit
-
-        platform, trial, (train, holdout) = self.platform, self.trial(), self._slices()
-        columns = trial.model.columns
-        with platform.scratch() as scratch:
-            fitted = fit(
-                trial.model,
-                trial.parameters,
-                trial.rounds,
-                lambda: platform.warehouse.read(train, columns),
-                lambda: platform.warehouse.read(holdout, columns),
-                threads=platform.settings.threads,
-                seed=SEED,
-                scratch=scratch,
-                progress=self._progress(),
-            )
-            (scratch / "model.ubj").write_bytes(fitted.model_bytes())
-            (scratch / "report.json").write_text(json.dumps(fitted.report(), indent=1))
-            pq.write_table(fitted.golden, scratch / "golden.parquet")
-            files = {name: scratch / name for name in ("model.ubj", "report.json", "golden.parquet")}
-            return platform.outputs.keep(
-                draft, files, fitted.rows, details={"metrics": fitted.metrics.as_dict()}, replace=replace
-            )
-
-    def _slices(self) -> tuple[Slice, Slice]:
-        """The days to train on, and the held-out day."""
-        table, days = self.trial().table, self.trial().experiment.train_days
-        train = self.platform.days(self.date - timedelta(days=days), self.date - timedelta(days=1))
-        if not train:
+    def days(self) -> Days:
+        """Which day is for what. TrainingError if there is none to learn from."""
+        before = self.platform.days(
+            self.date - timedelta(days=self.trial().experiment.train_days), self.date - timedelta(days=1)
+        )
+        if not before:
             raise TrainingError(
                 f"there is no day to train on before {self.date}: logs begin on {self.platform.settings.first_date} "
                 "([dsp] first_date); take a later day."
             )
-        return Slice(table, tuple(day.isoformat() for day in train)), Slice(table, (self.date.isoformat(),))
+        return Days.of(before, self.date)
 
-    def _progress(self) -> Callable[[int, int, float], None]:
+    def inputs(self) -> list[Input]:
+        return [receipt.as_input() for receipt in receipts(self.trial().slice(self.days().all))]
+
+    def make(self, draft: Draft, *, replace: bool) -> Receipt:
+        platform = self.platform
+        with platform.scratch() as scratch:
+            fitted = self.fit(self.rows(), scratch, self._progress())
+            self._replay(fitted, scratch)
+            self.trial().refuse_leaks(fitted.report["leaks"])
+            report = self.write(fitted, scratch, lineage(draft.inputs), draft.cost())
+            files = {name: scratch / name for name in (*FILES, REPLAY)}
+            receipt = platform.outputs.keep(
+                draft, files, fitted.rows, details={"metrics": report["holdout"]}, replace=replace
+            )
+            log_training(platform.settings.mlflow_tracking_uri, receipt, report, [files[CARD], files[METRICS]])
+        for leak in report["leaks"]:
+            log.warning("%s: %s", self, leak["message"])
+        return receipt
+
+    def fit(self, rows: Rows, scratch: Path, progress: Progress | None = None) -> Fitted:
+        """The fitted model. TrainingError if the rows do not allow one."""
+        from dsp_pipeline.training.engine import grow_with
+        from dsp_pipeline.training.fit import fit
+
+        trial, settings = self.trial(), self.platform.settings
+        grow = grow_with(trial.experiment.engine, settings.dask_scheduler)
+        return fit(
+            trial.model, rows, threads=settings.threads, seed=SEED, scratch=scratch, grow=grow, progress=progress
+        )
+
+    def write(
+        self, fitted: Fitted, folder: Path, upstream: Mapping[str, Any], cost: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write the files beside the scores, which are in the folder already; returns the report."""
+        import pyarrow.parquet as pq
+
+        from dsp_pipeline.registry.card import render_card
+
+        trial = self.trial()
+        report = trial.report(fitted, self.days())
+        (folder / MODEL).write_bytes(fitted.model_bytes())
+        (folder / FEATURES).write_bytes(dump_json(trial.contract(fitted)))
+        (folder / METRICS).write_bytes(dump_json(report))
+        (folder / CARD).write_bytes(render_card(report, upstream, cost))
+        pq.write_table(fitted.golden, folder / GOLDEN)
+        return report
+
+    def _replay(self, fitted: Fitted, scratch: Path) -> None:
+        """Logged requests with the score that training gave them: the bundle must give it to them again.
+
+        A feature that differs when only what was known in time is given is a leak.
+        """
+        import pyarrow.parquet as pq
+
+        from dsp_pipeline.replay import replay
+        from dsp_pipeline.training.leaks import future_leaks
+
+        table, features = self.trial().table, [feature.name for feature in self.trial().model.features]
+        found = replay(self.platform, table, self.date, features, scratch)
+        leaks = future_leaks(found.stored, found.logged, table.key, features)
+        fitted.report["leaks"] += [leak.as_dict() for leak in leaks]
+        scores = pq.read_table(fitted.scores, columns=[*table.key, "score"])
+        logged = found.logged.join(scores, list(table.key), join_type="inner", use_threads=False)
+        pq.write_table(logged.sort_by([(name, "ascending") for name in table.key]), scratch / REPLAY)
+
+    def rows(self) -> Rows:
+        """Where the rows come from that are in the warehouse."""
+        from dsp_pipeline.training.fit import Rows
+
+        trial, days = self.trial(), self.days()
+        model, key, read = trial.model, trial.table.key, self.platform.warehouse.read
+        holdout = trial.slice([days.holdout])
+        rows, judged = sum(receipt.rows for receipt in receipts(holdout)), None
+        if rows > _JUDGED_ROWS:
+            judged = Sampling(_JUDGED_ROWS / rows, (model.unit,) if model.unit else key)
+        return Rows(
+            partial(read, trial.slice(days.train), model.columns, trial.sampling),
+            partial(read, trial.slice([days.validation]), model.columns) if days.validation else None,
+            partial(read, holdout, trial.judged_columns, judged),
+            key,
+        )
+
+    def _progress(self) -> Progress:
         told_at = time.monotonic()
 
         def tell(done: int, rounds: int, log_loss: float) -> None:
@@ -95,7 +165,7 @@ class TrainModel(StoreTask):
             if time.monotonic() - told_at > _TELL_EVERY:
                 told_at = time.monotonic()
                 if self.set_status_message and self.set_progress_percentage:  # luigi runs it, not Restate
-                    self.set_status_message(f"{done} of {rounds} trees, log loss {log_loss:.5f} on the training rows")
+                    self.set_status_message(f"{done} of at most {rounds} trees, log loss {log_loss:.5f}")
                     self.set_progress_percentage(round(100 * done / rounds))
 
         return tell

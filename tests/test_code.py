@@ -464,13 +464,13 @@ def test_of_this_project_all_that_fits_and_measures_a_model_counts_and_no_more()
     package = PROJECT / "dsp_pipeline"
     found = reached([(package / "models" / "click_rate.py", None), (package / "training" / "fit.py", "fit")], [PROJECT])
     training = {name.removeprefix("dsp_pipeline.training.") for name in found.reached if ".training." in name}
-    assert {"fit:fit", "fit:_Judge", "fit:_gain", "boost:grow", "boost:_PageReader", "boost:_MAX_BIN"} <= training
-    assert {"encode:encode", "encode:_floats", "metrics:measure", "pages:write_pages", "model:Model"} <= training
-    assert {"parameters:canonical", "curve:Curve", "golden:GoldenRows"} <= training
+    assert {"fit:fit", "judge:Judge", "boost:gain", "boost:grow", "boost:_PageReader", "boost:MAX_BIN"} <= training
+    assert {"encode:Encoder", "encode:_floats", "metrics:measure", "pages:write_pages", "model:Model"} <= training
+    assert {"parameters:canonical", "calibrate:calibrate", "golden:GoldenRows", "holdout:Holdout"} <= training
     assert not training & {"model:load_model", "model:find_models"}
     others = {name.split(":")[0] for name in found.reached if ".training." not in name}
     assert others == {"dsp_pipeline.errors", "models/click_rate.py"}
-    assert found.packages == {"numpy", "pyarrow", "sklearn", "xgboost"}
+    assert found.packages == {"numpy", "pyarrow", "scipy", "sklearn", "xgboost"}
 
 
 def test_a_file_that_is_taken_whole_is_known_by_its_folder_and_name(tmp_path: Path) -> None:

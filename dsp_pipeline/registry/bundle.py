@@ -1,11 +1,16 @@
-"""A bundle: a folder with everything that a scorer needs to trust and run a model.
+"""A bundle: a folder with everything that a bidder needs to trust and run a model.
 
-    model.ubj        the trees, in XGBoost's own format
-    features.json    the contract: label, table and its version, the features in order with type and missing value
-    metrics.json     how good it was on the held-out day
-    lineage.json     what it was made from
-    golden.parquet   held-out rows with their `score`, which the model must give again
-    manifest.json    what this is, and size and SHA-256 of each file; written last
+    model.ubj               the trees, in XGBoost's own format
+    model.onnx              the whole way from features to probability, for any language with ONNX Runtime
+    forest.bin              the same as a flat forest, for bidders that count microseconds
+    dsp_forest.h            which scores it, in C
+    features.json           the contract: features in order with type, words and missing value, calibration, lookups
+    <table>.lookup.parquet  what the bidder must know of campaigns, users …, as of the day after the held-out one
+    metrics.json            how good it was on the held-out day, and what it learned from
+    card.html               the same, to be read
+    lineage.json            what it was made from
+    golden.parquet          held-out rows with their `score`, which each format must give again
+    manifest.json           what this is, and size and SHA-256 of each file; written last
 
 No pickle: loading a bundle executes nothing that is in it.
 """
@@ -13,20 +18,26 @@ No pickle: loading a bundle executes nothing that is in it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dsp_pipeline.errors import BundleError
 from dsp_pipeline.registry.manifest import (
+    CARD,
     FEATURES,
     FILES,
+    FOREST,
     GOLDEN,
+    HEADER,
     LINEAGE,
+    LOOKUP,
     MANIFEST,
     METRICS,
     MODEL,
+    ONNX,
     Entry,
     Identity,
     Manifest,
@@ -42,8 +53,22 @@ if TYPE_CHECKING:
 
     from dsp_pipeline.registry.scorer import Scorer
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # of a probability
 _AGAIN = "export the model again"
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A table that a bidder loads beside the model: `key` names its rows, and `day` is the day that they are for."""
+
+    table: str
+    key: tuple[str, ...]
+    day: str
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+    @property
+    def file(self) -> str:
+        return f"{self.table}{LOOKUP}"
 
 
 @dataclass(frozen=True)
@@ -55,44 +80,79 @@ class Bundle:
     features: Mapping[str, Any]
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any]
-    _scorer: Scorer
+    golden: pa.Table
+    scorer: Scorer
 
-    def score(self, rows: pa.RecordBatch | pa.Table) -> NDArray[np.float32]:
+    def score(self, rows: pa.RecordBatch | pa.Table) -> NDArray[np.float64]:
         """The probability of each row, shape (rows,). Columns that are no features are ignored.
 
         BundleError if a feature's column is missing or not of the type that the contract says.
         """
-        return self._scorer.score(rows)
+        return self.scorer.score(rows)
 
 
 def write_bundle(
     folder: Path,
     identity: Identity,
+    trained: Callable[[str], BinaryIO],
     *,
-    model: bytes,
-    features: Mapping[str, Any],
-    metrics: Mapping[str, Any],
     lineage: Mapping[str, Any],
-    golden: pa.Table,
+    lookups: Sequence[Lookup] = (),
 ) -> Manifest:
     """Write the files into an empty or new folder, the manifest last; equal contents give equal bytes.
 
-    `golden` holds the features' columns and `score`. BundleError if the folder holds something.
+    `trained` opens what training made: model.ubj, features.json (without lookups), metrics.json, golden.parquet (the
+    features' columns and `score`) and card.html. BundleError if the folder holds something, or if the model cannot be
+    written in one of the formats.
     """
-    import pyarrow.parquet as pq
+    from dsp_pipeline.registry.flat import write_flat
+    from dsp_pipeline.registry.forest import read_forest
+    from dsp_pipeline.registry.onnx_model import write_onnx
 
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty; write a bundle into a new folder.")
-    if not golden.num_rows or "score" not in golden.column_names:
-        raise BundleError("a bundle needs golden rows with their `score`; give some held-out rows.")
-    (folder / MODEL).write_bytes(model)
-    for name, value in ((FEATURES, features), (METRICS, metrics), (LINEAGE, lineage)):
-        (folder / name).write_bytes(dump_json(value))
-    pq.write_table(golden.replace_schema_metadata(None), folder / GOLDEN, compression="zstd")
-    manifest = Manifest(identity, {name: entry_of(folder / name) for name in FILES})
+    for name in (MODEL, METRICS, GOLDEN, CARD):
+        with trained(name) as stream, (folder / name).open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+    with trained(FEATURES) as stream:
+        contract = load_json(stream.read(), FEATURES)
+    contract["lookups"] = [_write_lookup(folder, one) for one in lookups]
+    (folder / FEATURES).write_bytes(dump_json(contract))
+    (folder / LINEAGE).write_bytes(dump_json(lineage))
+    model = (folder / MODEL).read_bytes()
+    (folder / ONNX).write_bytes(write_onnx(model, contract))
+    (folder / FOREST).write_bytes(write_flat(read_forest(model), contract))
+    shutil.copyfile(Path(__file__).with_name(HEADER), folder / HEADER)
+    names = [*FILES, *(lookup.file for lookup in lookups)]
+    manifest = Manifest(identity, {name: entry_of(folder / name) for name in sorted(names)})
     (folder / MANIFEST).write_bytes(manifest.to_json())
     return manifest
+
+
+def _write_lookup(folder: Path, lookup: Lookup) -> dict[str, Any]:
+    """Write the rows and return what the contract says of them. BundleError if there are none and so no columns."""
+    import pyarrow.parquet as pq
+
+    writer: pq.ParquetWriter | None = None
+    rows = 0
+    for batch in lookup.batches():
+        if writer is None:
+            writer = pq.ParquetWriter(folder / lookup.file, batch.schema, compression="zstd")
+        writer.write_batch(batch)
+        rows += batch.num_rows
+    if writer is None:
+        raise BundleError(
+            f"{lookup.table} has no rows for {lookup.day}, so a bidder could look nothing up; look at what it reads."
+        )
+    writer.close()
+    return {
+        "table": lookup.table,
+        "file": lookup.file,
+        "key": list(lookup.key),
+        "date": lookup.day,
+        "rows": rows,
+    }
 
 
 def verify_bundle(folder: Path, manifest_sha256: str | None = None) -> Manifest:
@@ -115,7 +175,7 @@ def verify_bundle(folder: Path, manifest_sha256: str | None = None) -> Manifest:
 
 
 def load_bundle(folder: Path, manifest_sha256: str | None = None) -> Bundle:
-    """The bundle, after `verify_bundle` and after its golden rows scored as written, to 1e-6.
+    """The bundle, after `verify_bundle` and after XGBoost scored its golden rows as written, to 1e-6.
 
     BundleError if not; the file and the cure are named.
     """
@@ -126,8 +186,8 @@ def load_bundle(folder: Path, manifest_sha256: str | None = None) -> Bundle:
     from dsp_pipeline.registry.scorer import Scorer
 
     scorer = Scorer((folder / MODEL).read_bytes(), features, str(folder))
-    _check_golden(folder / GOLDEN, scorer)
-    return Bundle(folder, manifest, features, metrics, lineage, scorer)
+    golden = _golden(folder / GOLDEN, scorer)
+    return Bundle(folder, manifest, features, metrics, lineage, golden, scorer)
 
 
 def _check(path: Path, entry: Entry) -> None:
@@ -145,7 +205,7 @@ def _check(path: Path, entry: Entry) -> None:
         )
 
 
-def _check_golden(path: Path, scorer: Scorer) -> None:
+def _golden(path: Path, scorer: Scorer) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -161,3 +221,4 @@ def _check_golden(path: Path, scorer: Scorer) -> None:
             f"{path}: a golden row scores {off:.2g} away from what was written; use the XGBoost version that trained "
             f"it, or {_AGAIN}."
         )
+    return golden

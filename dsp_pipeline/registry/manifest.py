@@ -13,16 +13,19 @@ from typing import Any
 
 from dsp_pipeline.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-MODEL, FEATURES, METRICS, LINEAGE, GOLDEN = (
-    "model.ubj",
+MODEL, ONNX, FOREST, HEADER = "model.ubj", "model.onnx", "forest.bin", "dsp_forest.h"
+FEATURES, METRICS, LINEAGE, GOLDEN, CARD = (
     "features.json",
     "metrics.json",
     "lineage.json",
     "golden.parquet",
+    "card.html",
 )
-FILES = (MODEL, FEATURES, METRICS, LINEAGE, GOLDEN)
+FILES = frozenset({MODEL, ONNX, FOREST, HEADER, FEATURES, METRICS, LINEAGE, GOLDEN, CARD})
+LOOKUP = ".lookup.parquet"  # how the file of a lookup table ends; a bundle has any number of them
+_LOOKUP_FILE = re.compile(r"[a-z][a-z0-9_]*\.lookup\.parquet")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+~-]*")
 
 
@@ -55,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Identity and files of a bundle. Every name of FILES is among `files`, and no other."""
+    """Identity and files of a bundle. Every name of FILES is among `files`, and lookups, but no other."""
 
     identity: Identity
     files: Mapping[str, Entry]
@@ -89,8 +92,10 @@ class Manifest:
             files = {name: Entry(int(entry["size"]), _text(entry["sha256"])) for name, entry in raw["files"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{where} is damaged ({error!r}); export the model again.") from error
-        if set(files) != set(FILES):
-            raise BundleError(f"{where} lists {sorted(files)}; a bundle is {sorted(FILES)}: export the model again.")
+        if {name for name in files if not _LOOKUP_FILE.fullmatch(name)} != FILES:
+            raise BundleError(
+                f"{where} lists {sorted(files)}; a bundle is {sorted(FILES)} and lookups: export the model again."
+            )
         return cls(identity, files)
 
 

@@ -8,7 +8,6 @@ Everything is plain objects, so any ObjectStore serves.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import File
 from dsp_pipeline.registry.bundle import Bundle, load_bundle, verify_bundle
-from dsp_pipeline.registry.manifest import FILES, MANIFEST, load_json
+from dsp_pipeline.registry.manifest import MANIFEST, Manifest, entry_of, load_json
 from dsp_pipeline.registry.pointer import Pointer, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
@@ -61,13 +60,13 @@ class BundleRegistry:
         if manifest.identity.address(address.rpartition("/")[2]) != address:
             raise BundleError(f"{bundle_folder} holds {manifest.identity}, which does not belong at {address}.")
         files = []
-        for name in (*FILES, MANIFEST):
-            data = (bundle_folder / name).read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            if name != MANIFEST and digest != manifest.files[name].sha256:
-                raise BundleError(f"{bundle_folder / name} changed while it was published; publish a new attempt.")
-            self._store.put(f"{address}/{name}", data, if_absent=True)
-            files.append(File(f"{address}/{name}", len(data), digest))
+        for name in (*manifest.files, MANIFEST):
+            path = bundle_folder / name
+            entry = entry_of(path)
+            if name != MANIFEST and entry != manifest.files[name]:
+                raise BundleError(f"{path} changed while it was published; publish a new attempt.")
+            self._store.put(f"{address}/{name}", path, if_absent=True)
+            files.append(File(f"{address}/{name}", entry.size, entry.sha256))
         return tuple(files)
 
     def versions(self, model: str = "") -> list[Version]:
@@ -145,13 +144,18 @@ class BundleRegistry:
         With `manifest_sha256`, which a pointer has, the manifest is held against that too. BundleError if not whole.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, MANIFEST):
-            try:
-                with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-            except NotFoundError:
-                raise BundleError(f"{address}/{name} is missing; point at another bundle, or export again.") from None
+        self._download(address, MANIFEST, folder)
+        manifest = Manifest.from_json((folder / MANIFEST).read_bytes(), f"{address}/{MANIFEST}")
+        for name in manifest.files:
+            self._download(address, name, folder)
         return load_bundle(folder, manifest_sha256)
+
+    def _download(self, address: str, name: str, folder: Path) -> None:
+        try:
+            with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+        except NotFoundError:
+            raise BundleError(f"{address}/{name} is missing; point at another bundle, or export again.") from None
 
     def _read(self, stored: Stored) -> Pointer | None:
         """The pointer that was listed; None if it has been removed since."""

@@ -7,6 +7,10 @@
     arms:
       control: {}            # the model's own parameters
       deeper: {max_depth: 8, rounds: 80}
+    engine: local            # or dask: trees are grown on a cluster
+    leaks: warn              # or fail: a feature that knows too much stops the training
+    gate: {…}                # bounds that a model keeps to be served
+    budget: {…}              # how large and how slow a bundle may be
 
 All arms of an experiment train on the same days of the same table.
 """
@@ -15,37 +19,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from dsp_pipeline.errors import ExperimentError, UnknownNameError
 from dsp_pipeline.training.model import Model, find_models
-from dsp_pipeline.training.parameters import Value, canonical, parameter_problem, rounds_problem
+from dsp_pipeline.training.parameters import RECIPE, Value, canonical, parameter_problem
 from dsp_pipeline.yamlfile import Block, read_yaml
 
 MAX_TRAIN_DAYS = 365
+LOCAL, DASK = "local", "dask"
+WARN, FAIL = "warn", "fail"
 _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one arm changes of the model: parameters by their XGBoost name, and the number of trees."""
+    """What one arm changes of the model: parameters by their XGBoost name, and the fields that RECIPE names."""
 
     name: str
-    parameters: Mapping[str, Value]
-    rounds: int | None = None
+    changes: Mapping[str, Value]
 
-    def applied_to(self, model: Model) -> tuple[dict[str, Value], int]:
-        """The model's parameters and rounds, with this arm's in their place where it has some."""
-        return {**model.parameters, **self.parameters}, self.rounds or model.rounds
+    def applied_to(self, model: Model) -> Model:
+        """The model with this arm's changes in it."""
+        recipe = {name: value for name, value in self.changes.items() if name in RECIPE}
+        parameters = {name: value for name, value in self.changes.items() if name not in RECIPE}
+        return replace(model, parameters={**model.parameters, **parameters}, **recipe)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment as its file says. It trains on the `train_days` days before the held-out day.
+    """An experiment as its file says. It learns from the `train_days` days before the held-out day.
 
-    `serve` is None when no arm is served.
+    `serve` is None when no arm is served. `engine` is what grows the trees, `leaks` whether a feature that knows too
+    much stops the training. `gate` and `budget` are what a bundle must keep to be served, as registry/ reads them.
     """
 
     name: str
@@ -54,6 +62,10 @@ class Experiment:
     train_days: int
     serve: str | None
     arms: Mapping[str, Arm]
+    engine: str = LOCAL
+    leaks: str = WARN
+    gate: Block | None = None
+    budget: Block | None = None
 
     def arm(self, name: str) -> Arm:
         """UnknownNameError if this experiment has no such arm."""
@@ -78,7 +90,7 @@ def load_experiment(folder: Path, name: str, models: Path | None = None) -> Expe
     if not _ARM.fullmatch(name):
         raise ExperimentError(folder / f"{name}.yaml", None, "name the file in small letters, digits, _ and -.")
     block = read_yaml(folder / f"{name}.yaml", ExperimentError)
-    block.allow(("model", "train_days", "serve", "arms"))
+    block.allow(("model", "train_days", "serve", "arms", "engine", "leaks", "gate", "budget"))
     model = block.need("model", str, "the name of a file in models/")
     known = find_models(folder.parent / "models" if models is None else models)
     if model not in known:
@@ -94,7 +106,26 @@ def load_experiment(folder: Path, name: str, models: Path | None = None) -> Expe
     serve = block.get_as("serve", str, "the name of an arm")
     if serve is not None and serve not in arms:
         raise block.problem(str(UnknownNameError("arm", serve, arms)), "serve")
-    return Experiment(name, block.path, model, train_days, serve, MappingProxyType(arms))
+    return Experiment(
+        name,
+        block.path,
+        model,
+        train_days,
+        serve,
+        MappingProxyType(arms),
+        _word(block, "engine", (LOCAL, DASK)),
+        _word(block, "leaks", (WARN, FAIL)),
+        block.get_as("gate", Block, "a mapping of bounds"),
+        block.get_as("budget", Block, "a mapping of limits"),
+    )
+
+
+def _word(block: Block, key: str, words: tuple[str, ...]) -> str:
+    """One of the words; the first if none is given."""
+    found = block.get_as(key, str, " or ".join(words))
+    if found is not None and found not in words:
+        raise block.problem(f"`{key}` is {found!r}; it is {' or '.join(words)}.", key)
+    return found or words[0]
 
 
 def _arm(arms: Block, name: str) -> Arm:
@@ -103,13 +134,11 @@ def _arm(arms: Block, name: str) -> Arm:
     given = arms[name]
     if not isinstance(given, Block):
         raise arms.problem(f"`{name}` is {given!r}; write {{}} or the parameters that it changes.", name)
-    parameters: dict[str, Value] = {}
+    changes: dict[str, Value] = {}
     for key, value in given.items():
-        problem = rounds_problem(value) if key == "rounds" else parameter_problem(key, value)
-        if problem:
+        if problem := parameter_problem(key, value):
             raise given.problem(problem, key)
-        if key != "rounds":
-            if canonical(key) in parameters:
-                raise given.problem(f"`{key}` is another name of `{canonical(key)}`, which stands here too.", key)
-            parameters[canonical(key)] = value
-    return Arm(name, MappingProxyType(parameters), given.get("rounds"))
+        if canonical(key) in changes:
+            raise given.problem(f"`{key}` is another name of `{canonical(key)}`, which stands here too.", key)
+        changes[canonical(key)] = value
+    return Arm(name, MappingProxyType(changes))

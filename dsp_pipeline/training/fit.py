@@ -1,17 +1,16 @@
-"""Fit a model to a stream of training rows and judge it on a stream of held-out rows.
+"""Fit a model to a stream of training rows, calibrate it on a later day, and judge it on a day later than both.
 
 Memory stays nearly flat: rows are quantised on disk (XGBoost's ExtMemQuantileDMatrix), what grows with them are
-labels, gradients and predictions. Measured with 25 features and 60 trees of depth 6, when training rows grew 8 times,
-from 300 thousand to 2.4 million, the peak of the process grew 1.3 times, imports and judging included. With all
-quantised rows in memory (QuantileDMatrix) it grew 2.4 times, to 1.7 times as much, and was no faster.
+labels, gradients and predictions.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,112 +19,123 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dsp_pipeline.errors import TrainingError
-from dsp_pipeline.training.encode import encode, encode_label
-from dsp_pipeline.training.golden import GoldenRows
-from dsp_pipeline.training.metrics import Metrics, measure
-from dsp_pipeline.training.model import Model
+from dsp_pipeline.training.encode import Encoder
+from dsp_pipeline.training.model import NONE, PLATT, Model
 from dsp_pipeline.training.pages import Pages, write_pages
-from dsp_pipeline.training.parameters import Value
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
+    from dsp_pipeline.training.boost import Grown, Soil
+    from dsp_pipeline.training.calibrate import Calibration
+
 Batches = Callable[[], Iterator[pa.RecordBatch]]
+Margins = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Progress = Callable[[int, int, float], None]
+Grow = Callable[["Soil", Path, Progress | None], "Grown"]
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """Log loss, in nats, of the first `rounds` trees on the training and the held-out rows."""
+class Rows:
+    """Where a model's rows come from; each is called once.
 
-    rounds: int
-    train_log_loss: float
-    log_loss: float
+    `train` gives the model's columns, sampled by its `negative_share`; `validation`, of a later day, gives them all, or
+    is None where there is no such day; `holdout`, of a day later than that, gives the key and `judged_by` too.
+    """
+
+    train: Batches
+    validation: Batches | None
+    holdout: Batches
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A booster and what is known of it.
 
-    `metrics` are of the held-out rows. `gain` is each feature's share (they sum to 1) of what all splits took off the
-    training loss; 0 if no tree uses it. `golden` holds some held-out rows: label, features, score.
+    `report` is what a bundle's metrics.json says, but for what only the caller knows (days, names). `golden` holds some
+    held-out rows: label, features, score. `scores` is the file of all of them (training/holdout.py).
     """
 
     booster: Booster
+    encoder: Encoder
+    calibration: Calibration
     rows: int
-    positives: int
-    metrics: Metrics
-    curve: tuple[CurvePoint, ...]
-    gain: Mapping[str, float]
+    report: dict[str, Any]
     golden: pa.Table
+    scores: Path
 
     def model_bytes(self) -> bytes:
         """The model in XGBoost's own UBJSON: equal bytes for equal rows in equal order, seed and threads."""
-        return bytes(self.booster.save_raw("ubj"))
+        from dsp_pipeline.training.boost import model_bytes
 
-    def report(self) -> dict[str, Any]:
-        """Everything but booster and rows, as plain values for a bundle's metrics.json."""
-        return {
-            "train": {"rows": self.rows, "positives": self.positives},
-            "holdout": self.metrics.as_dict(),
-            "curve": [vars(point) for point in self.curve],
-            "gain": dict(self.gain),
-        }
+        return model_bytes(self.booster)
 
 
 def fit(
     model: Model,
-    parameters: Mapping[str, Value],
-    rounds: int,
-    train: Batches,
-    holdout: Batches,
+    rows: Rows,
     *,
     threads: int,
     seed: int,
     scratch: Path,
-    progress: Callable[[int, int, float], None] | None = None,
+    grow: Grow | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
-    """Grow `rounds` trees. `train` and `holdout` are called once each; files in `scratch` are removed at the end.
+    """Grow trees, stop them and calibrate them on the validation day, and judge them on the held-out day.
 
-    The intercept is set to the share of positives among the training rows: trees then start from a calibrated
-    prediction, and it does not depend on how a version of XGBoost estimates it. `progress` is told the round (from
-    1), the number of rounds and the log loss on some 10 thousand of the training rows.
+    `grow` is boost.grow if left out. `progress` is told the round (from 1), the most rounds there can be and the newest
+    log loss. Files in `scratch` are removed at the end, but for the scores.
 
     TrainingError if the rows do not allow it: none of them, labels of one kind only, a column missing or of a wrong
     type.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="fit-") as folder:
-        pages = write_pages(train(), model, Path(folder))
-        _check(pages, model)
-        from dsp_pipeline.training.boost import grow
-        from dsp_pipeline.training.curve import Curve
+    encoder, offset = Encoder(model.features), math.log(model.negative_share)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="fit-") as name:
+        folder = Path(name)
+        train = write_pages(rows.train(), model, encoder.learn, folder / "train-pages")
+        _check(train, model)
+        validation = None
+        if rows.validation is not None:
+            validation = write_pages(rows.validation(), model, encoder.encode, folder / "validation-pages")
+            validation = validation if validation.rows else None
+        from dsp_pipeline.training import boost
+        from dsp_pipeline.training.baseline import Baseline
+        from dsp_pipeline.training.calibrate import Calibration
+        from dsp_pipeline.training.drift import Drift
+        from dsp_pipeline.training.judge import Judge
 
-        booster = grow(
-            pages,
-            model.features,
-            parameters,
-            rounds,
-            threads=threads,
-            seed=seed,
-            scratch=Path(folder),
-            progress=progress,
-        )
-        on_train = Curve(booster, rounds)
-        for page in pages.pages:
-            on_train.add(*page.read())
-    judge = _Judge(model, booster, rounds, seed)
-    for batch in holdout():
-        judge.add(batch)
-    metrics = judge.metrics()
-    return Fitted(
-        booster=booster,
-        rows=pages.rows,
-        positives=pages.positives,
-        metrics=metrics,
-        curve=tuple(map(CurvePoint, on_train.rounds, on_train.losses(), judge.curve.losses())),
-        gain=_gain(booster, model),
-        golden=judge.golden.table(),
-    )
+        soil = boost.Soil(model, encoder, train, validation, offset, threads, seed)
+        grown = (grow or boost.grow)(soil, folder, progress)
+        baseline = Baseline(model.features, seed=seed, offset=offset)
+        drift = Drift(model.features)
+        for page in train.pages:
+            matrix, labels, weights = page.read()
+            baseline.add(matrix, labels, weights)
+            drift.train(matrix, np.where(labels == 1, 1, 1 / model.negative_share).astype(np.float32))
+        score = partial(boost.margins, grown.booster)
+        calibration = Calibration(NONE, offset)
+        if validation is not None:
+            calibration = _calibrated(score, model.calibration, validation, offset)
+            baseline.calibration = _calibrated(baseline.margins, PLATT, validation, offset)
+        scores = scratch / "scores.parquet"
+        judge = Judge(model, rows.key, encoder, grown.booster, calibration, baseline, drift, seed)
+        judged = judge.judged(rows.holdout(), scores)
+    report = {
+        "data": {
+            "train": {"rows": train.rows, "positives": train.positives, "negative_share": model.negative_share},
+            "validation": {"rows": validation.rows, "positives": validation.positives} if validation else None,
+            "holdout": {"rows": judged.rows, "positives": judged.report["holdout"]["positives"]},
+        },
+        "trees": boost.trees(grown.booster),
+        "rounds": model.rounds,
+        "parameters": dict(model.parameters),
+        "calibration": calibration.as_dict(),
+        "curve": [vars(point) for point in grown.curve],
+        **judged.report,
+    }
+    return Fitted(grown.booster, encoder, calibration, train.rows, report, judged.golden, scores)
 
 
 def _check(pages: Pages, model: Model) -> None:
@@ -139,39 +149,14 @@ def _check(pages: Pages, model: Model) -> None:
         )
 
 
-class _Judge:
-    """Scores held-out batches one by one; keeps a label and a score a row, and sums for the curve."""
+def _calibrated(score: Margins, kind: str, validation: Pages, offset: float) -> Calibration:
+    """Fitted on the validation day, of which nothing that is calibrated has learned."""
+    from dsp_pipeline.training.calibrate import calibrate
 
-    def __init__(self, model: Model, booster: Booster, rounds: int, seed: int) -> None:
-        from dsp_pipeline.training.curve import Curve
-
-        self._model, self._booster = model, booster
-        self._labels: list[NDArray[np.uint8]] = []
-        self._scores: list[NDArray[np.float32]] = []
-        self.curve, self.golden = Curve(booster, rounds), GoldenRows(model.columns, seed)
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        from dsp_pipeline.training.boost import score
-
-        if not batch.num_rows:
-            return
-        matrix, labels = encode(batch, self._model.features), encode_label(batch, self._model.label)
-        scores = score(self._booster, matrix)
-        self._labels.append(labels)
-        self._scores.append(scores)
-        self.golden.add(batch, labels, scores)
-        self.curve.add(matrix, labels)
-
-    def metrics(self) -> Metrics:
-        if not self._labels:
-            raise TrainingError(
-                f"{self._model.table} has no held-out rows; look whether the held-out day was built from empty logs."
-            )
-        return measure(np.concatenate(self._labels), np.concatenate(self._scores))
-
-
-def _gain(booster: Booster, model: Model) -> dict[str, float]:
-    found = booster.get_score(importance_type="total_gain")
-    gains = {feature.name: float(found.get(feature.name, 0.0)) for feature in model.features}  # type: ignore[arg-type]
-    total = math.fsum(gains.values())
-    return {name: gain / total if total else 0.0 for name, gain in gains.items()}
+    found, labels, weights = [], [], []
+    for page in validation.pages:
+        matrix, label, weight = page.read()
+        found.append(score(matrix))
+        labels.append(label)
+        weights.append(weight)
+    return calibrate(kind, np.concatenate(found), np.concatenate(labels), np.concatenate(weights), offset=offset)

@@ -20,7 +20,7 @@ class GoldenRows:
         self._columns, self._random = list(columns), np.random.default_rng(seed)
         self._kept: dict[bool, pa.Table | None] = {True: None, False: None}
 
-    def add(self, batch: pa.RecordBatch, labels: NDArray[np.uint8], scores: NDArray[np.float32]) -> None:
+    def add(self, batch: pa.RecordBatch, labels: NDArray[np.uint8], scores: NDArray[np.float64]) -> None:
         draws = self._random.random(batch.num_rows)
         for positive, most in ((True, POSITIVES), (False, NEGATIVES)):
             places = np.flatnonzero(labels == positive)

@@ -24,13 +24,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from dsp_pipeline.errors import ModelError, UnknownNameError
-from dsp_pipeline.training.parameters import Value, canonical, parameter_problem, rounds_problem
+from dsp_pipeline.training.parameters import RECIPE, Value, canonical, parameter_problem
 
 NUMBER, CATEGORY = "number", "category"
+NONE, PLATT, ISOTONIC = "none", "platt", "isotonic"
 MAX_CATEGORY = 65_535
+MAX_WORDS = 1_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -40,10 +41,14 @@ class _WrongValueError(ValueError):
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of the feature table. `kind` says how the trees split it: by order, or by sets of codes."""
+    """A column of the feature table. `kind` says how the trees split it: by order, or by sets of codes or words.
+
+    With `increasing` the score never falls when the number rises, all else equal.
+    """
 
     name: str
     kind: str
+    increasing: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -52,13 +57,19 @@ class Feature:
             raise _WrongValueError(f"feature {self.name} is of kind {self.kind!r}; use number(...) or category(...).")
 
 
-def number(name: str) -> Feature:
-    """A numeric column, null where unknown: trees split it by order and learn where unknown values go."""
-    return Feature(name, NUMBER)
+def number(name: str, *, increasing: bool = False) -> Feature:
+    """A numeric column, null where unknown: trees split it by order and learn where unknown values go.
+
+    With `increasing` a higher number never lowers the score, as a higher bid never wins less.
+    """
+    return Feature(name, NUMBER, increasing)
 
 
 def category(name: str) -> Feature:
-    """A column of whole codes from 0 to 65535 whose order means nothing, null where unknown."""
+    """A column whose order means nothing, null where unknown: STRING, or whole codes from 0 to 65535.
+
+    Of texts, training learns the words; one that it has not seen is unknown when it is scored.
+    """
     return Feature(name, CATEGORY)
 
 
@@ -66,7 +77,12 @@ def category(name: str) -> Feature:
 class Model:
     """A model as its team describes it; `load_model` fills in `name` and `file`.
 
-    `parameters` are XGBoost's, under one name each (`learning_rate` becomes `eta`); `rounds` is the number of trees.
+    `parameters` are XGBoost's, under one name each (`learning_rate` becomes `eta`). `rounds` is the most trees that it
+    may have: it has fewer when `early_stopping_rounds` more did not help on the validation day (0: that is not asked).
+    `negative_share` is the share of the rows without the label that is read to train on; the scores are corrected for
+    it. `calibration` (platt, isotonic or none) is fitted on the validation day.
+    `weight` names the column of a row's weight. By the values of the columns `slices` quality is told; rows with the
+    same value of the column `unit` belong together where it is told how sure that is.
     `compatible_with` (`OLD = NEW`) keeps what was trained after a change that makes the same model: docs/versions.md.
     """
 
@@ -75,6 +91,12 @@ class Model:
     features: tuple[Feature, ...]
     parameters: Mapping[str, Value] = field(default_factory=dict)
     rounds: int = 100
+    early_stopping_rounds: int = 20
+    negative_share: float = 1.0
+    calibration: str = PLATT
+    weight: str | None = None
+    slices: tuple[str, ...] = ()
+    unit: str | None = None
     compatible_with: str = ""
     name: str = ""
     file: Path = Path()
@@ -88,14 +110,19 @@ class Model:
         self._check_features()
         if not isinstance(self.parameters, Mapping):
             raise _WrongValueError(f"`parameters` is {self.parameters!r}; it is a mapping of names to values.")
-        problems = [parameter_problem(name, value) for name, value in self.parameters.items()]
-        for problem in [*problems, rounds_problem(self.rounds)]:
-            if problem:
+        if self.calibration not in (NONE, PLATT, ISOTONIC):
+            raise _WrongValueError(f"`calibration` is {self.calibration!r}; it is {NONE}, {PLATT} or {ISOTONIC}.")
+        recipe = {name: getattr(self, name) for name in RECIPE}
+        for name, value in [*self.parameters.items(), *recipe.items()]:
+            if problem := parameter_problem(name, value):
                 raise _WrongValueError(problem)
+        if wrong := next((name for name in self.parameters if name in RECIPE), None):
+            raise _WrongValueError(f"`{wrong}` is none of XGBoost's `parameters`; write it beside them.")
         parameters = {canonical(name): value for name, value in self.parameters.items()}
         if len(parameters) < len(self.parameters):
             raise _WrongValueError("`parameters` gives one parameter under two names; keep one of them.")
         object.__setattr__(self, "features", tuple(self.features))
+        object.__setattr__(self, "slices", tuple(self.slices))
         object.__setattr__(self, "parameters", MappingProxyType(parameters))
 
     def _check_features(self) -> None:
@@ -110,20 +137,22 @@ class Model:
             if feature.name == self.label:
                 raise _WrongValueError(f"{feature.name} is the label; a model that reads its label learns nothing.")
             seen.add(feature.name)
+        if isinstance(self.slices, str) or not isinstance(self.slices, (tuple, list)):
+            raise _WrongValueError(f"`slices` is {self.slices!r}; give a list of columns.")
+        for key, value in (("weight", self.weight), ("unit", self.unit), *(("slices", one) for one in self.slices)):
+            if value is not None and not (isinstance(value, str) and _NAME.fullmatch(value)):
+                raise _WrongValueError(f"`{key}` names {value!r}; give the name of a column of the table.")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns to read: the label, then the features in their order."""
-        return (self.label, *(feature.name for feature in self.features))
+        """The columns to learn from: the label, the features in their order, the weight."""
+        return (self.label, *(feature.name for feature in self.features), *filter(None, [self.weight]))
 
-    def contract(self, table_version: str) -> dict[str, Any]:
-        """What a scorer must hand in, as plain values for a bundle's features.json."""
-        return {
-            "label": self.label,
-            "table": self.table,
-            "table_version": table_version,
-            "features": [{"name": feature.name, "type": feature.kind, "missing": "null"} for feature in self.features],
-        }
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """The columns that only judging reads beside those, each once."""
+        wanted = dict.fromkeys((*filter(None, [self.unit]), *self.slices))
+        return tuple(name for name in wanted if name not in self.columns)
 
 
 def find_models(folder: Path) -> list[str]:

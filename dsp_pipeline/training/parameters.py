@@ -1,4 +1,4 @@
-"""Which settings of the trees a team may choose: XGBoost's parameters that make sense for a click probability.
+"""Which settings of the trees a team may choose: XGBoost's parameters that make sense for a probability.
 
 Names and ranges follow XGBoost's parameter reference (https://xgboost.readthedocs.io/en/stable/parameter.html). What
 the platform decides itself (threads, seed, tree method, intercept) is not among them.
@@ -15,6 +15,8 @@ from dsp_pipeline.errors import UnknownNameError
 Value = int | float | str
 
 MAX_ROUNDS = 10_000
+# What an arm may change beside XGBoost's parameters: fields of a model.
+RECIPE = ("rounds", "early_stopping_rounds", "negative_share")
 
 _ALIASES = {
     "learning_rate": "eta",
@@ -89,6 +91,10 @@ _ALLOWED: Mapping[str, _Range | _Word] = MappingProxyType(
         "max_bin": _Range(2, 1024, whole=True),
         "max_cat_threshold": _Range(1, 4096, whole=True),
         "max_cat_to_onehot": _Range(1, 4096, whole=True),
+        "device": _Word(("cpu", "cuda")),
+        "rounds": _Range(1, MAX_ROUNDS, whole=True),
+        "early_stopping_rounds": _Range(0, MAX_ROUNDS, whole=True),
+        "negative_share": _SHARE,
     }
 )
 
@@ -104,11 +110,5 @@ def parameter_problem(name: str, value: object) -> str | None:
         return f"`{name}` cannot be chosen: {_REFUSED[name]}."
     allowed = _ALLOWED.get(canonical(name))
     if allowed is None:
-        return str(UnknownNameError("parameter", name, [*_ALLOWED, *_ALIASES, "rounds"]))
+        return str(UnknownNameError("parameter", name, [*_ALLOWED, *_ALIASES]))
     return None if allowed.holds(value) else f"`{name}` is {value!r}; it is {allowed}."
-
-
-def rounds_problem(value: object) -> str | None:
-    """What is wrong with a number of trees; None if nothing is."""
-    allowed = _Range(1, MAX_ROUNDS, whole=True)
-    return None if allowed.holds(value) else f"`rounds` is {value!r}; it is {allowed}."

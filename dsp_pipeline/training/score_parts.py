@@ -68,7 +68,7 @@ class ScoreParts:
         return " ".join(told)
 
     def lines(self) -> list[str]:
-        """The parts below each other, each with a bar: to the right if it raises the score, to the left if it lowers it."""
+        """The parts below each other, each with a bar: to the right if it raises the score, to the left if not."""
         width = max(map(len, (part.feature for part in self.parts)), default=0)
         values = [told(part.value) for part in self.parts]
         values = [value if len(value) <= _VALUE else f"{value[: _VALUE - 1]}…" for value in values]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
@@ -10,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xgboost
 
 from dsp_pipeline.registry.bundle import write_bundle
-from dsp_pipeline.registry.manifest import Identity, Manifest
+from dsp_pipeline.registry.manifest import CARD, GOLDEN, METRICS, MODEL, Identity, Manifest
+from dsp_pipeline.registry.manifest import FEATURES as FEATURES_FILE
 from dsp_pipeline.registry.pointer import Pointer, pointer_to
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.base import ObjectStore
@@ -25,9 +29,10 @@ FEATURES: dict[str, Any] = {
     "table": "click_rate",
     "table_version": "v1",
     "features": [
-        {"name": "rate", "type": "number", "missing": "null"},
-        {"name": "exchange_code", "type": "category", "missing": "null"},
+        {"name": "rate", "type": "number", "missing": "null", "range": [0, 1]},
+        {"name": "exchange_code", "type": "category", "missing": "null", "codes": 3},
     ],
+    "calibration": {"kind": "none", "offset": 0.0},
 }
 
 
@@ -50,22 +55,33 @@ def trained() -> tuple[bytes, pa.Table]:
         {
             "rate": pa.array(some[:, 0], mask=np.isnan(some[:, 0])),
             "exchange_code": pa.array(some[:, 1].astype(np.int64)),
-            "score": pa.array(booster.inplace_predict(some)),
+            "score": pa.array(booster.inplace_predict(some).astype(np.float64)),
         }
     )
     return bytes(booster.save_raw("ubj")), golden
 
 
 def make_bundle(folder: Path, identity: Identity = IDENTITY, **changes: Any) -> Manifest:
+    """Write the bundle, with other contents of `model`, `features`, `metrics` or `golden`, or other options."""
     model, golden = trained()
-    given: dict[str, Any] = {
+    contents: dict[str, Any] = {
         "model": model,
         "features": FEATURES,
         "metrics": {"holdout": {"auc": None, "log_loss": 0.5}},
-        "lineage": {"train/x": {"rows": 200}},
         "golden": golden,
     }
-    return write_bundle(folder, identity, **{**given, **changes})
+    contents |= {name: changes.pop(name) for name in contents if name in changes}
+    rows = io.BytesIO()
+    pq.write_table(contents["golden"], rows)
+    files = {
+        MODEL: contents["model"],
+        FEATURES_FILE: json.dumps(contents["features"]).encode(),
+        METRICS: json.dumps(contents["metrics"]).encode(),
+        GOLDEN: rows.getvalue(),
+        CARD: b"<!doctype html><title>a card</title>",
+    }
+    options: dict[str, Any] = {"lineage": {"train/x": {"rows": 200}}, **changes}
+    return write_bundle(folder, identity, lambda name: io.BytesIO(files[name]), **options)
 
 
 def published(store: ObjectStore, folder: Path, attempt: str = "1", **changes: Any) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dsp_pipeline.training.fit import Fitted, fit
+from dsp_pipeline.training.fit import Fitted, Rows, fit
+from dsp_pipeline.training.metrics import Metrics
 from dsp_pipeline.training.model import Model, category, number
 
 MODEL = Model(
@@ -28,6 +30,7 @@ def make_rows(rows: int, seed: int = 0, **columns: Any) -> pa.RecordBatch:
     rate, exchange = random.normal(-3.4, 0.8, rows), random.integers(0, 4, rows)
     truth = np.clip(np.exp(rate) * np.array([0.3, 1.0, 2.0, 0.6])[exchange], 0, 0.9)
     made: dict[str, Any] = {
+        "impression_id": pa.array([f"{seed}-{number}" for number in range(rows)]),
         "clicked": pa.array(random.random(rows) < truth),
         "rate": pa.array(rate, mask=np.arange(rows) % 10 == 0),
         "noise": pa.array(random.random(rows)),
@@ -42,15 +45,28 @@ def batches(rows: pa.RecordBatch, size: int = 1000) -> Iterator[pa.RecordBatch]:
         yield rows.slice(start, size)
 
 
-def fit_rows(scratch: Path, train: pa.RecordBatch, holdout: pa.RecordBatch, **changes: Any) -> Fitted:
-    model = changes.pop("model", MODEL)
-    given = {"threads": 2, "seed": 1, "scratch": scratch, **changes}
-    size = given.pop("size", 1000)
+def fit_rows(
+    scratch: Path,
+    train: pa.RecordBatch,
+    holdout: pa.RecordBatch,
+    validation: pa.RecordBatch | None = None,
+    **changes: Any,
+) -> Fitted:
+    """Fit MODEL, with these of its fields changed; `size` is that of the batches, the others are options of `fit`."""
+    size = changes.pop("size", 1000)
+    given = {"threads": 2, "seed": 1, "scratch": scratch}
+    given |= {name: changes.pop(name) for name in ("progress", "grow", "threads") if name in changes}
     return fit(
-        model,
-        given.pop("parameters", model.parameters),
-        given.pop("rounds", model.rounds),
-        lambda: batches(train, size),
-        lambda: batches(holdout, size),
+        replace(changes.pop("model", MODEL), **changes),
+        Rows(
+            lambda: batches(train, size),
+            None if validation is None else lambda: batches(validation, size),
+            lambda: batches(holdout, size),
+            ("impression_id",),
+        ),
         **given,
     )
+
+
+def metrics(fitted: Fitted, of: str = "holdout") -> Metrics:
+    return Metrics(**fitted.report[of])

@@ -35,20 +35,6 @@ def test_a_model_is_read_with_its_name_and_file(tmp_path: Path) -> None:
     assert dict(model.parameters) == {"eta": 0.1}
 
 
-def test_the_contract_says_what_a_scorer_must_hand_in(tmp_path: Path) -> None:
-    """Plain values: label, table and its version, features in order."""
-    write(tmp_path, IMPORT + "model = Model(table='t', label='clicked', features=(number('b'), category('a')))")
-    assert load_model(tmp_path, "click_rate").contract("abc") == {
-        "label": "clicked",
-        "table": "t",
-        "table_version": "abc",
-        "features": [
-            {"name": "b", "type": "number", "missing": "null"},
-            {"name": "a", "type": "category", "missing": "null"},
-        ],
-    }
-
-
 def test_models_are_found_by_their_file(tmp_path: Path) -> None:
     """Files that begin with an underscore are not models."""
     for name in ("win_rate", "click_rate", "__init__", "_shared"):
@@ -134,7 +120,7 @@ def test_planning_imports_neither_xgboost_nor_scikit_learn() -> None:
         "import dsp_pipeline.registry.registry\n"
         "package = Path(sys.argv[1])\n"
         "found = load_experiment(package / 'experiments', 'click_rate_baseline')\n"
-        "assert found.arm('deeper').applied_to(load_model(package / 'models', found.model))[0]['max_depth'] == 8\n"
+        "assert found.arm('deeper').applied_to(load_model(package / 'models', found.model)).parameters['max_depth'] == 8\n"
         "assert found.serve in found.arms\n"
         "print(sorted({'xgboost', 'sklearn'} & set(sys.modules)))\n"
     )

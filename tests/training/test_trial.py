@@ -111,8 +111,11 @@ def test_table_parameters_rounds_days_and_libraries_are_parts_of_the_version(tmp
     trial = Files(tmp_path).trial()
     changes = {
         "reads click_rate": replace(trial, table=replace(trial.table, version="v2")),
-        "parameters": replace(trial, arm=Arm("control", MappingProxyType({"eta": 0.3}))),
-        "rounds": replace(trial, arm=Arm("control", MappingProxyType({}), 7)),
+        "parameters": replace(trial, model=replace(trial.model, parameters={"eta": 0.3})),
+        "rounds": replace(trial, model=replace(trial.model, rounds=7)),
+        "early_stopping_rounds": replace(trial, model=replace(trial.model, early_stopping_rounds=7)),
+        "negative_share": replace(trial, model=replace(trial.model, negative_share=0.5)),
+        "engine": replace(trial, experiment=replace(trial.experiment, engine="dask")),
         "train_days": replace(trial, experiment=replace(trial.experiment, train_days=4)),
         "first_date": replace(trial, first_date=date(2026, 11, 18)),
     }

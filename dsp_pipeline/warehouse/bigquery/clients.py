@@ -110,7 +110,7 @@ class _Made:
 
     @cached_property
     def storage(self) -> Any:
-        from google.cloud import storage  # type: ignore[attr-defined]
+        from google.cloud import storage
 
         options = {"api_endpoint": self._settings.staging_endpoint} if self._settings.staging_endpoint else None
         return storage.Client(**self._known, client_options=options)
