@@ -1,9 +1,9 @@
 """Before a bundle is published: each of its formats scores the golden rows as training did, and it keeps its budget.
 
 Time is told of ONNX Runtime, one row at a time on one thread, called from Python with its inputs ready: of the two
-formats that bidders load it is the slower, and no compiler is needed to measure it. The flat forest in C takes less than
-a tenth of that (bench/score.py); its NumPy reference, which is checked here, says nothing about time. A median is taken
-several times and the smallest counts, because other work on the machine can only add to it.
+formats that bidders load it is the slower, and no compiler is needed to measure it. The flat forest in C takes less
+than a tenth of that (bench/score.py); its NumPy reference, which is checked here, says nothing about time. A median is
+taken several times and the smallest counts, because other work on the machine can only add to it.
 """
 
 from __future__ import annotations
