@@ -161,6 +161,14 @@ def verify_bundle(folder: Path, manifest_sha256: str | None = None) -> Manifest:
     With `manifest_sha256`, as a pointer has it, the manifest itself is held against that first.
     BundleError, naming the file, if one is missing, cut short or changed.
     """
+    manifest = read_manifest_file(folder, manifest_sha256)
+    for name, entry in manifest.files.items():
+        _check(folder / name, entry)
+    return manifest
+
+
+def read_manifest_file(folder: Path, manifest_sha256: str | None = None) -> Manifest:
+    """The manifest alone, held against its SHA-256 before it is parsed if that is given. BundleError if it is wrong."""
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
@@ -168,10 +176,7 @@ def verify_bundle(folder: Path, manifest_sha256: str | None = None) -> Manifest:
         raise BundleError(f"{path} is missing, so the bundle was not finished; {_AGAIN}.") from None
     if manifest_sha256 is not None and hashlib.sha256(text).hexdigest() != manifest_sha256:
         raise BundleError(f"{path} is not the manifest that was pointed at; fetch the bundle again.")
-    manifest = Manifest.from_json(text, str(path))
-    for name, entry in manifest.files.items():
-        _check(folder / name, entry)
-    return manifest
+    return Manifest.from_json(text, str(path))
 
 
 def load_bundle(folder: Path, manifest_sha256: str | None = None) -> Bundle:

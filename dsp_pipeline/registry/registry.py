@@ -18,8 +18,8 @@ from typing import Any
 
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import File
-from dsp_pipeline.registry.bundle import Bundle, load_bundle, verify_bundle
-from dsp_pipeline.registry.manifest import MANIFEST, Manifest, entry_of, load_json
+from dsp_pipeline.registry.bundle import Bundle, load_bundle, read_manifest_file, verify_bundle
+from dsp_pipeline.registry.manifest import MANIFEST, entry_of, load_json
 from dsp_pipeline.registry.pointer import Pointer, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
@@ -145,8 +145,7 @@ class BundleRegistry:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._download(address, MANIFEST, folder)
-        manifest = Manifest.from_json((folder / MANIFEST).read_bytes(), f"{address}/{MANIFEST}")
-        for name in manifest.files:
+        for name in read_manifest_file(folder, manifest_sha256).files:
             self._download(address, name, folder)
         return load_bundle(folder, manifest_sha256)
 
