@@ -283,3 +283,19 @@ def test_numpy_refuses_what_c_refuses(program: Path, tmp_path: Path) -> None:
             found.score(trained().matrix[:3])
             accepted += 1
     assert 100 < accepted < 1400
+
+
+def test_the_page_describes_the_bytes_as_they_are() -> None:
+    """Offsets, fields and types of docs/bundle.md are those that are written."""
+    page = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text()
+    types = {"|S8": "8 bytes", "<u2": "u16", "<u4": "u32", "<u8": "u64", "<f4": "f32", "<f8": "f64"}
+    for record in (layout.HEADER, layout.NODE):
+        for name, (kind, at) in ((name, record.fields[name][:2]) for name in record.names or ()):
+            assert f"| {at} | {name} | {types[kind.str]} |" in page
+    assert f"feature records lie, {layout.FEATURE.itemsize} bytes each" in page
+    assert f"word records, {layout.WORD_ENTRY.itemsize} bytes each" in page
+    table = page[page.index("| at | feature record") : page.index("| at | node |")].splitlines()[2:]
+    listed = {}
+    for ats, names in (line.split("|")[1:3] for line in table if line):
+        listed.update(zip(names.replace(" ", "").split(","), map(int, ats.split(",")), strict=True))
+    assert listed == {name: layout.FEATURE.fields[name][1] for name in layout.FEATURE.names or ()}
