@@ -3,7 +3,8 @@
 <out>/parameters.json                              first: what this folder is going to hold
 <out>/<event>/<YYYY-MM-DD>/<HH>-<n>.jsonl.gz       UTC hour; n = 0 on time, 1 late
 <out>/late/<event>/<YYYY-MM-DD>/<HH>-1.jsonl.gz    until `deliver_late`
-<out>/truth/<YYYY-MM-DD>/<HH>.parquet              never read by the pipeline
+<out>/truth/<YYYY-MM-DD>/<HH>.parquet              of impressions; never read by the pipeline
+<out>/truth_of_bids/<YYYY-MM-DD>/<HH>.parquet      of bids, where their log is written; never read by the pipeline
 <out>/manifest.json                                last: the folder is whole
 """
 
@@ -24,6 +25,7 @@ from dsp_pipeline.simulator.text import content
 
 ASIDE = ".aside"
 ON_TIME, LATE = 0, 1
+OF_IMPRESSIONS, OF_BIDS = TRUTHS = "truth", "truth_of_bids"
 
 
 def hour_path(folder: Path, hour: int, ending: str) -> Path:

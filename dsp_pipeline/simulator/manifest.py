@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsp_pipeline.errors import SettingsError
-from dsp_pipeline.simulator.files import write_json
+from dsp_pipeline.simulator.files import TRUTHS, write_json
 from dsp_pipeline.simulator.parameters import EVENT_NAMES, Simulation
 
 NAME = "manifest.json"
@@ -84,7 +84,7 @@ def claim(simulation: Simulation, out: Path) -> Manifest | None:
                 f"{out} holds another simulation ({changes}): choose an empty folder, or delete this one first."
             )
         return read_manifest(out) if (out / NAME).exists() else None
-    used = sorted(name for name in (*EVENT_NAMES, "truth", "late", NAME) if (out / name).exists())
+    used = sorted(name for name in (*EVENT_NAMES, *TRUTHS, "late", NAME) if (out / name).exists())
     if used:
         raise SettingsError(f"{out} has {', '.join(used)} but no {PARAMETERS}: choose an empty folder.")
     write_json(out, PARAMETERS, wanted)

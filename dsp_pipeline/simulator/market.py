@@ -7,6 +7,7 @@ ten times theirs (0.8 %, not 0.08 %), so that a demo of a few days has clicks en
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,18 @@ def floors_fen(world: World, levels: Levels) -> Ints:
     """Floor of each placement, fen per thousand impressions."""
     floor = levels.market * np.exp(world.placement_market_effect) * world.placement_floor_share
     return np.asarray(np.rint(floor), dtype=np.int64)
+
+
+def win_probability(world: World, levels: Levels, placement: Ints, bid_fen: Ints) -> Floats:
+    """Probability that bids of so many whole fen win: that the price, rounded to whole fen, is lower.
+
+    The price is log-normal above the floor (`relative_price`), so below it there is nothing to win.
+    """
+    typical = np.log(levels.market) + world.placement_market_effect[placement]
+    deviation = (np.log(np.maximum(bid_fen - 0.5, 0.5)) - typical) / MARKET_SIGMA
+    normal = np.fromiter(map(math.erf, (deviation / math.sqrt(2)).tolist()), np.float64, len(deviation))
+    lowest = np.maximum(floors_fen(world, levels)[placement], 1)
+    return np.where(bid_fen > lowest, (1 + normal) / 2, 0.0)
 
 
 def calibrate(world: World, seed: int, sample: int = REQUESTS) -> Levels:

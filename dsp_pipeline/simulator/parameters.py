@@ -14,7 +14,7 @@ EVENT_NAMES: tuple[str, ...] = tuple(EVENTS)  # bid, win, impression, click, con
 
 # Part of the written parameters: a folder made by an older simulator is another simulation. Raise it with every
 # change that alters a byte of a log.
-LAYOUT = 1
+LAYOUT = 2
 
 MOST_IMPRESSIONS = 500_000_000  # a day; identifiers have room for no more bids in an hour
 

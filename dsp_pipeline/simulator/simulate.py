@@ -19,31 +19,33 @@ from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsp_pipeline.errors import SettingsError
-from dsp_pipeline.simulator import logs
+from dsp_pipeline.simulator import logs, truth
 from dsp_pipeline.simulator.faults import damage
-from dsp_pipeline.simulator.files import ASIDE, LATE, ON_TIME, GzipLog, aside, hour_path, log_path
+from dsp_pipeline.simulator.files import (
+    ASIDE,
+    LATE,
+    OF_BIDS,
+    OF_IMPRESSIONS,
+    ON_TIME,
+    GzipLog,
+    aside,
+    hour_path,
+    log_path,
+)
 from dsp_pipeline.simulator.manifest import HourCounts, Manifest, claim, utc_hour
 from dsp_pipeline.simulator.market import REQUESTS, Levels, calibrate
 from dsp_pipeline.simulator.parameters import EVENT_NAMES, Simulation
-from dsp_pipeline.simulator.text import as_list, words
+from dsp_pipeline.simulator.text import as_list
 from dsp_pipeline.simulator.traffic import HOUR_MS, Chunk, chunks_of, draw_chunk, stream
 from dsp_pipeline.simulator.world import Ints, World, build_world
 
 Progress = Callable[[int, int], None]  # (hours done, hours in all)
 Lines = list[tuple[int, bytes]]  # (epoch ms, line)
 
-_TRUTH = pa.schema(
-    [
-        pa.field("impression_id", pa.string(), nullable=False),
-        pa.field("click_probability", pa.float64(), nullable=False),
-        pa.field("conversion_probability", pa.float64(), nullable=False),
-    ]
-)
 OUTCOMES = ("click", "conversion")
 
 
@@ -141,16 +143,26 @@ def _draw_hour(simulation: Simulation, out: Path, hour: int) -> Drawn:
     events = tuple(event for event in makers if event in simulation.events)
 
     def chunks() -> Iterator[dict[str, pa.BinaryArray]]:
-        with aside(out, hour_path(out / "truth", hour, ".parquet")) as path, pq.ParquetWriter(path, _TRUTH) as truth:
+        with ExitStack() as stack:
+            shown = _truth(stack, out, OF_IMPRESSIONS, hour, truth.IMPRESSIONS)
+            bids = _truth(stack, out, OF_BIDS, hour, truth.BIDS) if "bid" in events else None
             for number in range(chunks_of(simulation, hour)):
                 chunk = draw_chunk(simulation, world, levels, hour, number)
-                truth.write_table(_truth(simulation, chunk))
+                shown.write_table(truth.of_impressions(simulation, chunk))
+                if bids is not None:
+                    bids.write_table(truth.of_bids(simulation, world, levels, chunk))
                 for event, later, ms, line in outcomes(simulation, pieces, chunk):
                     drawn.outcomes[event].setdefault(later, []).append((ms, line))
                 yield {event: makers[event](simulation, pieces, chunk) for event in events}
 
     _write_logs(simulation, out, hour, chunks(), events, drawn.counts)
     return drawn
+
+
+def _truth(stack: ExitStack, out: Path, folder: str, hour: int, schema: pa.Schema) -> pq.ParquetWriter:
+    """Where an hour's true probabilities are written; in place when the stack is left."""
+    path = stack.enter_context(aside(out, hour_path(out / folder, hour, ".parquet")))
+    return stack.enter_context(pq.ParquetWriter(path, schema))
 
 
 def _write_logs(
@@ -207,15 +219,3 @@ def outcomes(simulation: Simulation, pieces: logs.Pieces, chunk: Chunk) -> Itera
         for ms, line in zip(at.tolist(), as_list(lines), strict=True):
             if ms // HOUR_MS < ends:
                 yield event, ms // HOUR_MS, ms, line
-
-
-def _truth(simulation: Simulation, chunk: Chunk) -> pa.Table:
-    ids = np.ascontiguousarray(logs.impression_ids(simulation, chunk)).view("S16").ravel()
-    return pa.table(
-        [
-            words([value.decode() for value in ids.tolist()]).cast(pa.string()),
-            pa.array(chunk.click_probability),
-            pa.array(chunk.conversion_probability),
-        ],
-        schema=_TRUTH,
-    )

@@ -33,6 +33,7 @@ HOUR_MS = 3_600_000
 LONGEST_CLICK_MS = 23 * HOUR_MS  # so that every click lies within 24 h of its impression
 LONGEST_CONVERSION_MS = 7 * 24 * HOUR_MS
 CONVERSION_LOG_ODDS = math.log(0.06 / 0.94)  # of a conversion after a click
+MEDIAN_CONVERSION_MS, CONVERSION_SIGMA = 3 * HOUR_MS, 1.6  # of the time from click to conversion; sigma of its log
 
 # Kinds of identifiers: no two kinds ever share one.
 BID, IMPRESSION, CLICK, SECOND_CLICK, CONVERSION = range(5)
@@ -113,7 +114,7 @@ def draw_chunk(simulation: Simulation, world: World, levels: Levels, hour: int, 
     again = np.flatnonzero(rng.random(len(clicked)) < 0.03)
     again_at = at[again] + rng.integers(300, 8_000, len(again))
     converted = np.flatnonzero(rng.random(len(clicked)) < after_click[clicked])
-    delay = np.exp(np.log(3 * HOUR_MS) + 1.6 * rng.standard_normal(len(converted)))
+    delay = np.exp(np.log(MEDIAN_CONVERSION_MS) + CONVERSION_SIGMA * rng.standard_normal(len(converted)))
     delay = np.clip(delay, 60_000, LONGEST_CONVERSION_MS).astype(np.int64)
     worth = world.campaign_sale[campaign[clicked[converted]]] * np.exp(0.5 * rng.standard_normal(len(converted)))
 
@@ -149,6 +150,11 @@ def identifiers(simulation: Simulation, chunk: Chunk, kind: int, rows: Ints) -> 
     """
     packed = rows.astype(np.uint64) | np.uint64(kind << 18 | chunk.number << 21 | chunk.hour << 33)
     return _stir(packed ^ _stir(np.array([simulation.seed % 2**64], dtype=np.uint64)))
+
+
+def conversions_within(days: float) -> float:
+    """The share of conversions that come within so many days (less than seven) of the click."""
+    return (1 + math.erf(math.log(days * 24 * HOUR_MS / MEDIAN_CONVERSION_MS) / CONVERSION_SIGMA / math.sqrt(2))) / 2
 
 
 def _expected_bids(simulation: Simulation, hour: int) -> float:

@@ -4,6 +4,9 @@ Every effect is an addend to the log-odds of a click. Their spread (standard dev
 placement or a campaign several times better than another, as in iPinYou's logs, where advertisers' click rates differ
 tenfold (Zhang, Yuan, Wang, Shen: "Real-Time Bidding Benchmarking with iPinYou Dataset", arXiv:1407.7073).
 The base level is not set here; see `market.calibrate`.
+
+A user's own taste stands in no log, so no model can know it. It is small (0.2 for clicks, 0.15 for conversions), so
+that a good model can come near to the true probabilities: who knows all but it has 0.4 % more log loss.
 """
 
 from __future__ import annotations
@@ -62,8 +65,8 @@ class World:
     user_segments: Ints  # (users, SEGMENTS_PER_USER), SEGMENTS where there are fewer
     user_arm: Ints
     user_effect: Floats  # own propensity, segments, region and agent together
-    user_campaign_effect: NDArray[np.float32]  # (users, CAMPAIGNS): campaign x segment
-    user_conversion_effect: Floats
+    user_campaign_effect: NDArray[np.float32]  # (users, CAMPAIGNS): advertiser x segment
+    user_conversion_effect: Floats  # own propensity and agent together
     # placements
     placement_cdf: Floats
     placement_exchange: Ints
@@ -138,11 +141,11 @@ def build_world(seed: int, impressions_per_day: int) -> World:
     drawn = rng.choice(SEGMENTS, (users, SEGMENTS_PER_USER), p=segment_popularity / segment_popularity.sum())
     segments = _distinct(drawn, rng.integers(0, SEGMENTS_PER_USER + 1, users))
     base = np.append(0.2 * normal(SEGMENTS), 0.0)
-    match = 0.8 * normal((SEGMENTS + 1, CAMPAIGNS)) * (rng.random((SEGMENTS + 1, CAMPAIGNS)) < 0.2)
+    match = 0.8 * normal((SEGMENTS + 1, ADVERTISERS)) * (rng.random((SEGMENTS + 1, ADVERTISERS)) < 0.2)
     match[SEGMENTS] = 0.0
-    match32 = match.astype(np.float32)
+    match32 = match.astype(np.float32)[:, campaign_advertiser]
     user_campaign_effect = np.zeros((users, CAMPAIGNS), dtype=np.float32)
-    user_effect = 0.45 * normal(users) + (0.15 * normal(REGIONS))[region] + (0.25 * normal(len(AGENTS)))[agent]
+    user_effect = 0.2 * normal(users) + (0.15 * normal(REGIONS))[region] + (0.25 * normal(len(AGENTS)))[agent]
     for slot in range(SEGMENTS_PER_USER):  # a sum in a fixed order: a matrix product may round by thread count
         user_campaign_effect += match32[segments[:, slot]]
         user_effect = user_effect + base[segments[:, slot]]
@@ -158,7 +161,7 @@ def build_world(seed: int, impressions_per_day: int) -> World:
         user_arm=(rng.random(users) < 0.1).astype(np.int64),
         user_effect=user_effect,
         user_campaign_effect=user_campaign_effect,
-        user_conversion_effect=0.4 * normal(users),
+        user_conversion_effect=0.15 * normal(users) + (0.3 * normal(len(AGENTS)))[agent],
         placement_cdf=_cdf(placement_popularity),
         placement_exchange=exchange,
         placement_site=site,

@@ -39,7 +39,7 @@ def test_faults_are_reproducible_and_leave_the_other_draws_alone(small: Folder, 
     faults = Faults(malformed=0.02, duplicates=0.05, wrong_type=0.02, late_files=0.5)
     first, second = contents(fresh(faults=faults).out), contents(fresh(faults=faults).out)
     assert first == second
-    truth = {path: data for path, data in contents(small.out).items() if path.startswith("truth/")}
+    truth = {path: data for path, data in contents(small.out).items() if path.startswith("truth")}
     assert truth and truth.items() <= first.items()
 
 
@@ -60,8 +60,8 @@ def test_an_hour_is_the_same_whatever_day_the_simulation_begins(fresh: Fresh) ->
     """Hours depend on seed and hour alone, so a longer simulation begins with the shorter one's impressions."""
     two = contents(fresh(days=2).out)
     second = contents(fresh(first=make_simulation().first.replace(day=18)).out)
-    logs = [path for path in second if path.startswith(("bid/", "win/", "impression/", "truth/"))]
-    assert len(logs) == 4 * 24
+    logs = [path for path in second if path.startswith(("bid/", "win/", "impression/", "truth"))]
+    assert len(logs) == 5 * 24
     assert all(second[path] == two[path] for path in logs)
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
-from dsp_pipeline.simulator.traffic import click_delay_ms
+from dsp_pipeline.errors import UnknownNameError
+from dsp_pipeline.simulator.traffic import click_delay_ms, conversions_within
+from dsp_pipeline.simulator.truth import known
 from tests.simulator.conftest import Folder
 from tests.simulator.parsing import TIMES, files_of, lines_of, ms_of, rows_of
 
@@ -166,8 +169,8 @@ def test_clicks_can_be_learnt_from_what_is_logged(large: Folder) -> None:
         log_odds += [np.log(clicks[key(row)] / shown[key(row)] / base) for row in rows]
     p, y = 1 / (1 + np.exp(-log_odds[~past])), label[~past]
     learnt = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
-    known = -np.mean(y * np.log(base) + (1 - y) * np.log(1 - base))
-    assert learnt < 0.99 * known
+    unlearnt = -np.mean(y * np.log(base) + (1 - y) * np.log(1 - base))
+    assert learnt < 0.99 * unlearnt
 
 
 def test_propensities_are_those_of_the_policies(large: Folder) -> None:
@@ -184,3 +187,31 @@ def test_truth_is_apart_from_the_logs(small: Folder) -> None:
     for event in small.simulation.events:
         for row in rows_of(small.out, event):
             assert TIMES[event] in row and "probability" not in json.dumps(row)
+
+
+def test_truth_of_bids_is_calibrated(fresh: Callable[..., Folder]) -> None:
+    """One row a bid; the probabilities add up to the wins, within four standard deviations, for low and high ones."""
+    folder = fresh(impressions_per_day=10_000, events=("bid", "win"))
+    truth = pq.read_table(folder.out / "truth_of_bids").to_pydict()
+    prices = {row["id"]: (row["price"]["bid"], row["slot"]["floor"]) for row in rows_of(folder.out, "bid")}
+    assert sorted(truth["bid_id"]) == sorted(prices)
+    won = {row["bid"] for row in rows_of(folder.out, "win")}
+    found = sorted(zip(truth["win_probability"], truth["bid_id"], strict=True))
+    for part in (found, *(found[len(found) * n // 5 : len(found) * (n + 1) // 5] for n in range(5))):
+        p = np.array([probability for probability, _ in part])
+        assert abs(sum(bid in won for _, bid in part) - p.sum()) < 4 * np.sqrt((p * (1 - p)).sum()) + 1
+    assert all((probability == 0) == (prices[bid][0] <= max(prices[bid][1], 1)) for probability, bid in found)
+
+
+def test_truth_of_a_conversion_is_that_within_the_window(large: Folder) -> None:
+    """Of clicks, and of three days: about 2 % come later; a model without a truth is refused."""
+    day = large.simulation.first
+    key, shown = known(large.out, "conversion_rate", day)
+    rate = np.array(shown["probability"])
+    assert key == "impression_id" and 0.03 < rate.mean() < 0.12
+    written = pq.read_table(large.out / "truth" / str(day)).to_pydict()
+    ratio = rate * np.array(written["click_probability"]) / np.array(written["conversion_probability"])
+    assert np.allclose(ratio, conversions_within(3)) and 0.97 < conversions_within(3) < 0.98
+    assert known(large.out, "click_rate", day)[1]["probability"].to_pylist() == written["click_probability"]
+    with pytest.raises(UnknownNameError, match="view_rate"):
+        known(large.out, "view_rate", day)
