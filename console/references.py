@@ -96,8 +96,11 @@ def resolve(text: str, scratch: Path) -> Reference:
     raise DspError(f"{text} is not there: its version is {version.name}, and {there}{others}.")
 
 
-def recorded_table(name: str, version: str, scratch: Path) -> Table:
-    """The table as the version on record made it. DspError if there is no such version."""
+def table_of_version(name: str, version: str, scratch: Path) -> Table:
+    """A table of a version that this checkout makes, or that is on record. DspError if it is neither."""
+    one = platform()
+    if name in one.catalog.tables() and one.version(name).name == version:
+        return one.table(name)
     return _table(name, _recorded(TABLE, name, version), scratch / version)
 
 

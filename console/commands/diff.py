@@ -6,19 +6,24 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from console import score_differences
 from console.printing import as_json, cell, console, number, table, tell_json
 from console.references import MODEL, Reference, resolve
 from console.row_differences import Comparison, RowDifferences
 from console.version_differences import VersionDifference, version_differences
 from dsp_pipeline.errors import DspError
+from dsp_pipeline.registry.manifest import METRICS
 from tasks.settings import platform
 from tasks.values import VALUE
+
+if TYPE_CHECKING:
+    from dsp_pipeline.training.score_moves import ScoreMoves
 
 _LINES = 30  # of a file's differences that are shown
 _FEATURES = 8  # whose place changed most
@@ -27,12 +32,13 @@ _FEATURES = 8  # whose place changed most
 @dataclass(frozen=True)
 class ModelDifferences:
     """`metrics` are those of the held-out day. `moved` are features with their places by gain, 1 for the largest, the
-    one that moved farthest first."""
+    one that moved farthest first. `scores` tells which features moved the score and where, or why that is not known."""
 
     rows: tuple[int, int]
     positives: tuple[int, int]
     metrics: dict[str, tuple[float | None, float | None]]
     moved: dict[str, tuple[int | None, int | None]]
+    scores: ScoreMoves | str
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,19 @@ def command(a: str, b: str, as_json: bool) -> None:
 
 def _compare(a: Reference, b: Reference, scratch: Path) -> RowDifferences | ModelDifferences | ValueDifference:
     if a.kind == b.kind == MODEL:
-        return model_differences(_json(a, "report.json"), _json(b, "report.json"))
+        before, after = (score_differences.read_json(one, METRICS) for one in (a, b))
+        return model_differences(before, after, score_differences.score_differences(a, b, scratch))
     if MODEL in (a.kind, b.kind) or a.has_rows != b.has_rows:
         raise DspError(f"{a} and {b} are things of two kinds; compare tables with tables, and models with models.")
     if not a.has_rows:
-        return ValueDifference(_json(a, VALUE), _json(b, VALUE))
+        return ValueDifference(*(score_differences.read_json(one, VALUE) for one in (a, b)))
     settings = platform().settings
     comparison = Comparison(scratch, memory_limit_mb=settings.memory_limit_mb, threads=settings.threads)
     return comparison.compare(a.batches(), b.batches(), a.key if a.key == b.key else ())
 
 
-def model_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> ModelDifferences:
-    """Of two reports of training."""
+def model_differences(a: Mapping[str, Any], b: Mapping[str, Any], scores: ScoreMoves | str) -> ModelDifferences:
+    """Of two reports of training, and what is known of how the scores moved."""
     metrics = {
         name: (a["holdout"].get(name), b["holdout"].get(name)) for name in dict.fromkeys([*a["holdout"], *b["holdout"]])
     }
@@ -93,20 +100,16 @@ def model_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> ModelDiffer
     pairs = {name: (places[0].get(name), places[1].get(name)) for name in dict.fromkeys([*places[0], *places[1]])}
     moved = sorted(pairs, key=lambda name: -abs((pairs[name][0] or last) - (pairs[name][1] or last)))
     return ModelDifferences(
-        (a["train"]["rows"], b["train"]["rows"]),
-        (a["train"]["positives"], b["train"]["positives"]),
+        (a["data"]["train"]["rows"], b["data"]["train"]["rows"]),
+        (a["data"]["train"]["positives"], b["data"]["train"]["positives"]),
         metrics,
         {name: pairs[name] for name in moved if pairs[name][0] != pairs[name][1]},
+        scores,
     )
 
 
 def _places(gain: Mapping[str, float]) -> dict[str, int]:
     return {name: place for place, name in enumerate(sorted(gain, key=lambda name: -gain[name]), start=1)}
-
-
-def _json(reference: Reference, file: str) -> Any:
-    with platform().outputs.open(reference.receipt, file) as stream:
-        return json.load(stream)
 
 
 def _tell_whys(out: Console, a: Reference, b: Reference, whys: Iterable[VersionDifference]) -> None:
@@ -162,6 +165,11 @@ def _tell_model(out: Console, found: ModelDifferences) -> None:
         change = "" if a is None or b is None else f"{b - a:+.6g}"
         shown.add_row(f"held-out {name.replace('_', ' ')}", _metric(a), _metric(b), change)
     out.print(shown)
+    _tell_places(out, found)
+    score_differences.tell(out, found.scores)
+
+
+def _tell_places(out: Console, found: ModelDifferences) -> None:
     if not found.moved:
         _plain(out, "The features have the same order by gain.")
         return

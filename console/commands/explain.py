@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import click
 
 from console.bundles import trained_here
 from console.printing import as_json, console, tell_json
-from console.references import recorded_table
+from console.references import table_of_version
 from dsp_pipeline.errors import DspError, UnknownNameError
 from dsp_pipeline.registry.promotion import meant, short
 from dsp_pipeline.warehouse.base import Table
@@ -39,7 +38,7 @@ def command(model: str, key: str, day: str | None, name: str | None, as_json: bo
 
     with one.scratch() as scratch:
         bundle = one.registry.fetch(address, scratch / "bundle", sha256)
-        table = _table(bundle.features["table"], bundle.features["table_version"], scratch)
+        table = table_of_version(bundle.features["table"], bundle.features["table_version"], scratch)
         side = Side(bundle.scorer, bundle.features, table)
         row = find_row(one.warehouse, table, _days(table, day), key, side.columns)
         parts = explain_row(model, side, bundle.metrics, row)
@@ -66,14 +65,6 @@ def _bundle(model: str, name: str | None) -> tuple[str, str | None]:
     if model not in known:
         raise UnknownNameError("model", model, known)
     raise DspError(f"{environment} serves no bundle of {model} yet; `dsp promote` one, or name one with --bundle.")
-
-
-def _table(name: str, version: str, scratch: Path) -> Table:
-    """The version of the table that the bundle was trained on, whichever this checkout makes."""
-    one = platform()
-    if name in one.catalog.tables() and one.version(name).name == version:
-        return one.table(name)
-    return recorded_table(name, version, scratch)
 
 
 def _days(table: Table, day: str | None) -> list[str]:

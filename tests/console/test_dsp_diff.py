@@ -84,6 +84,8 @@ def test_what_is_read_is_followed_to_what_changed(two: Folder) -> None:
     assert [one["of"] for one in said["versions"]] == [f"model/{ARM}", "table/click_rate", f"table/{TABLE}"]
     assert said["found"]["rows"][0] == said["found"]["rows"][1] > 0
     assert said["found"]["metrics"]["log_loss"][0] > 0
+    # Each model is given the rows as its own version of the table has them.
+    assert said["found"]["scores"]["rows"] == len(two.rows("click_rate", day=DAY)) // 2
 
 
 def test_a_version_of_the_other_checkout_is_named_as_any(two: Folder) -> None:
@@ -95,11 +97,17 @@ def test_a_version_of_the_other_checkout_is_named_as_any(two: Folder) -> None:
 
 
 def test_two_arms_are_compared(made: Folder) -> None:
-    """Their parameters differ, and so do their metrics."""
-    told = answer(made, "diff", f"{ARM}/{DAY}", f"click_rate_baseline/deeper/{DAY}")
+    """Their parameters differ, and so do their metrics; which features moved the score is told, and where."""
+    words = ("diff", f"{ARM}/{DAY}", f"click_rate_baseline/deeper/{DAY}")
+    told = answer(made, *words)
     assert told.code == 0, told.err
     assert "max_depth 4 → 8" in told.out
     assert "held-out log loss" in told.out
+    scores = json.loads(answer(made, *words, "--json").out)["found"]["scores"]
+    assert f"On {scores['rows']:,} rows the mean score goes from {scores['before']:.4%} to " in told.out
+    assert sum(one["rows"] for one in scores["deciles"]) == scores["rows"] > 0
+    moved = [one["moved"] for one in scores["features"]]
+    assert moved == sorted(moved, reverse=True) and len(moved) > 10
 
 
 def test_equal_things_are_told_as_equal(made: Folder) -> None:
@@ -213,9 +221,9 @@ def test_a_table_is_not_compared_with_a_model(made: Folder) -> None:
 
 def test_features_that_moved_farthest_come_first() -> None:
     """By their place in the order of gain; one that a model does not have is behind all others."""
-    train = {"rows": 10, "positives": 1}
-    a = {"train": train, "holdout": {"auc": 0.7}, "gain": {"w": 0.4, "x": 0.3, "y": 0.2, "z": 0.1}}
-    b = {"train": train, "holdout": {"auc": 0.8, "new": 1.0}, "gain": {"z": 0.4, "w": 0.3, "x": 0.2}}
-    found = model_differences(a, b)
+    train = {"train": {"rows": 10, "positives": 1}}
+    a = {"data": train, "holdout": {"auc": 0.7}, "gain": {"w": 0.4, "x": 0.3, "y": 0.2, "z": 0.1}}
+    b = {"data": train, "holdout": {"auc": 0.8, "new": 1.0}, "gain": {"z": 0.4, "w": 0.3, "x": 0.2}}
+    found = model_differences(a, b, "no day is there")
     assert found.metrics == {"auc": (0.7, 0.8), "new": (None, 1.0)}
     assert list(found.moved.items()) == [("z", (4, 1)), ("y", (3, None)), ("w", (1, 2)), ("x", (2, 3))]
