@@ -102,10 +102,13 @@ def _knows(report: Mapping[str, Any]) -> Iterator[Verdict]:
     said += f"; that of a logistic regression is {_below(1 - simple)} it."
     if entropy < simple:
         said += f" So the trees take {percent(1 - entropy / simple)} off the simple model's."
-    if (held_out.get("positives") or 0) < _FEW:
+    few = (held_out.get("positives") or 0) < _FEW
+    if few:
         said += " On so few positives the difference may be chance."
     if entropy >= 1:
         yield Verdict(BAD, _NOTHING, said)
+    elif entropy < simple and few:
+        yield Verdict(WATCH, "Perhaps better than a simple model", said)
     elif entropy < simple:
         yield Verdict(GOOD, "Better than a simple model", said)
     else:

@@ -210,6 +210,7 @@ def test_what_is_said_first_follows_from_the_intervals(report: dict[str, Any]) -
     simple = {**report["baseline"], "normalised_entropy": 0.9}
     many["baseline"] = simple
     assert level(changed(many, "holdout.normalised_entropy", 0.85), "Better than a simple model") == "good"
+    assert level(changed({**few, "baseline": simple}, "holdout.normalised_entropy", 0.85), "Perhaps better") == "watch"
     assert level(changed(many, "holdout.normalised_entropy", 0.95), "No better than a simple") == "watch"
     assert level(changed(many, "holdout.normalised_entropy", 1.05), "Worse than knowing nothing") == "bad"
     leak = [{"feature": "rate", "message": "rate alone has AUC 0.99."}]
