@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,19 +85,13 @@ class ScoreMoves:
         return asdict(self)
 
 
-def score_moves(
-    first: Explained,
-    second: Explained,
-    columns: Mapping[str, Sequence[Any]] | None = None,
-    weights: NDArray[np.float64] | None = None,
-) -> ScoreMoves:
+def score_moves(first: Explained, second: Explained, columns: Mapping[str, Sequence[Any]] | None = None) -> ScoreMoves:
     """Both have the same rows in the same order, at least one; their features may differ.
 
     A feature that only one of them knows adds nothing to the other's score. `columns` are those whose slices are told,
-    each with a value for every row; `weights` (rows,) say how many rows a row stands for.
+    each with a value for every row.
     """
     rows = len(first.matrix)
-    heavy = np.ones(rows) if weights is None else weights
     (old, old_start, before), (new, new_start, after) = (
         calibrated_contributions(side.booster, side.matrix, side.calibrate) for side in (first, second)
     )
@@ -109,68 +104,55 @@ def score_moves(
         if name in places[0]:
             difference -= old[:, places[0][name]]
         side, place = (second, places[1][name]) if name in places[1] else (first, places[0][name])
-        moves.append(_move(name, difference, side, place, heavy))
-    start = float(log_odds(new_start)[0] - log_odds(old_start)[0])  # all rows begin alike
+        moves.append(_move(name, difference, side, place))
     tenth = np.minimum(np.argsort(np.argsort(before, kind="stable"), kind="stable") * _DECILES // rows, _DECILES - 1)
     return ScoreMoves(
         rows,
-        float(np.average(before, weights=heavy)),
-        float(np.average(after, weights=heavy)),
-        start,
+        float(before.mean()),
+        float(after.mean()),
+        float(log_odds(new_start)[0] - log_odds(old_start)[0]),  # all rows begin alike
         tuple(sorted(moves, key=lambda move: -move.moved)),
-        tuple(_changes(tenth, [f"{place + 1}" for place in range(_DECILES)], before, after, heavy)),
-        {name: tuple(_slices(values, before, after, heavy)) for name, values in (columns or {}).items()},
+        tuple(_changes(tenth, [f"{place + 1}" for place in range(_DECILES)], before, after)),
+        {name: tuple(_slices(values, before, after)) for name, values in (columns or {}).items()},
     )
 
 
-def _move(
-    name: str, difference: NDArray[np.float64], side: Explained, place: int, weights: NDArray[np.float64]
-) -> FeatureMove:
+def _move(name: str, difference: NDArray[np.float64], side: Explained, place: int) -> FeatureMove:
     group, labels = grouped(
         side.matrix[:, place],
-        weights,
+        np.ones(len(difference)),
         is_category=is_category(side.booster, place),
         words=side.words.get(name),
         bins=_DECILES,
     )
-    total = np.bincount(group, weights * difference, minlength=len(labels))
-    heavy = np.bincount(group, weights, minlength=len(labels))
-    rows = np.bincount(group, minlength=len(labels))
+    total, rows = np.bincount(group, difference, len(labels)), np.bincount(group, minlength=len(labels))
     most = [one for one in np.argsort(-np.abs(total), kind="stable")[:_PLACES].tolist() if total[one]]
     return FeatureMove(
         name,
-        float(np.average(np.abs(difference), weights=weights)),
-        float(np.average(difference, weights=weights)),
-        tuple(Place(labels[one], int(rows[one]), float(total[one] / heavy[one])) for one in most),
+        float(np.abs(difference).mean()),
+        float(difference.mean()),
+        tuple(Place(labels[one], int(rows[one]), float(total[one] / rows[one])) for one in most),
     )
 
 
-def _slices(
-    values: Sequence[Any], before: NDArray[np.float64], after: NDArray[np.float64], weights: NDArray[np.float64]
-) -> list[ScoreChange]:
+def _slices(values: Sequence[Any], before: NDArray[np.float64], after: NDArray[np.float64]) -> list[ScoreChange]:
     texts = [None if value is None else str(value) for value in values]
-    counts: dict[str | None, int] = {}
-    for text in texts:
-        counts[text] = counts.get(text, 0) + 1
+    counts = Counter(texts)
     kept = sorted(counts, key=lambda text: (-counts[text], text is None, text))[:_SLICES]
     codes = {text: place for place, text in enumerate(kept)}
     group = np.array([codes.get(text, len(kept)) for text in texts], dtype=np.int64)
     inside = group < len(kept)
-    return _changes(group[inside], kept, before[inside], after[inside], weights[inside])
+    return _changes(group[inside], kept, before[inside], after[inside])
 
 
 def _changes(
-    group: NDArray[np.int64],
-    labels: Sequence[str | None],
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    group: NDArray[np.int64], labels: Sequence[str | None], before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> list[ScoreChange]:
-    heavy = np.bincount(group, weights, minlength=len(labels))
-    sums = [np.bincount(group, weights * scores, minlength=len(labels)) for scores in (before, after)]
+    """One for each label whose number some rows have in `group`."""
     rows = np.bincount(group, minlength=len(labels))
+    sums = [np.bincount(group, scores, len(labels)) for scores in (before, after)]
     return [
-        ScoreChange(label, int(rows[one]), float(sums[0][one] / heavy[one]), float(sums[1][one] / heavy[one]))
+        ScoreChange(label, int(rows[one]), float(sums[0][one] / rows[one]), float(sums[1][one] / rows[one]))
         for one, label in enumerate(labels)
         if rows[one]
     ]
