@@ -16,6 +16,9 @@ from typing import Any
 from dsp_pipeline.meter import Meter
 
 
+_PAGE = ".html"
+
+
 @dataclass(frozen=True)
 class Input:
     """Something that was read: a raw file (its name and size-and-time tag) or an output (its address and digest)."""
@@ -59,8 +62,12 @@ class Receipt:
 
     @property
     def digest(self) -> str:
-        """Identifies the content: equal for equal files, whoever wrote them and when."""
-        parts = [self.address, self.version, str(self.rows), *(file.sha256 for file in self.files)]
+        """Identifies the content: equal for equal files, whoever wrote them and when.
+
+        Pages are for people and tell what the work cost too, so they do not count.
+        """
+        content = [file.sha256 for file in self.files if not file.key.endswith(_PAGE)]
+        parts = [self.address, self.version, str(self.rows), *content]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property

@@ -24,7 +24,8 @@ from dsp_pipeline.registry.manifest import Identity
 from dsp_pipeline.yamlfile import Block
 
 FIRST, REFRESH, CHALLENGER = "first", "refresh", "challenger"
-MIN_POSITIVES = 10  # of fewer, a bootstrap of users says little; then a challenger is not better
+# Of fewer, a bootstrap of users says little: then a challenger is not better, and a first model is not worse.
+MIN_POSITIVES = 10
 _SHARE = "a number above 0 and below 1"
 
 
@@ -138,6 +139,9 @@ def _not_worse(rival: str, found: Mapping[str, Any], allowed: float) -> Check:
     loss = found["log_loss"]
     bound = allowed * found["rival"]["log_loss"]
     told = _difference(found, rival, "rows")
+    if found["positives"] < MIN_POSITIVES:
+        reason = f"{told}, with {found['positives']} positives: too few to tell."
+        return Check(f"log loss against the {rival}", True, reason, **loss)
     if loss["low"] > bound:
         verdict = f"worse beyond noise{f' and the {allowed:.1%} allowed' if allowed else ''}"
     elif loss["high"] < 0:

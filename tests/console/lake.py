@@ -44,18 +44,20 @@ def lake(factory: pytest.TempPathFactory) -> Folder:
     with (shared / "dsp.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "dsp").exists():
-            _make(shared / "making")
+            lake_of(shared / "making")
             (shared / "making").rename(shared / "dsp")
     return Folder(shared / "dsp" / "work", package="package")
 
 
-def _make(path: Path) -> None:
+def lake_of(path: Path, impressions_per_day: int = 300) -> Folder:
+    """Such a lake in a new folder."""
     folder = Folder(path / "work", package="package")
     only(folder.package(), *OUTCOMES)
     (folder.path / "package" / "experiments" / "click_rate_baseline.yaml").write_text(EXPERIMENT)
-    folder.simulate(events=OUTCOMES, impressions_per_day=300)
+    folder.simulate(events=OUTCOMES, impressions_per_day=impressions_per_day)
     done = folder.luigi("DailyPipeline", "--date", DAY)
     assert done.code == 0, done.text
+    return folder
 
 
 def copied(made: Folder, path: Path) -> Folder:
