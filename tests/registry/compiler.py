@@ -10,7 +10,7 @@ import pytest
 
 HEADER = Path(__file__).parents[2] / "dsp_pipeline" / "registry" / "dsp_forest.h"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O2")
-SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _GCC = shutil.which("gcc") or shutil.which("cc")
 needs_compiler = pytest.mark.skipif(_GCC is None, reason="there is no C compiler (gcc or cc) on this machine")

@@ -65,7 +65,7 @@ def trained(grown: str = "depthwise", rounds: int = 25) -> Trained:
     hard = _rows(random, 600)
     hard[::3, 3] = random.integers(0, 300, len(hard[::3]))  # mostly codes that training never saw
     hard[1::41, 3], hard[2::41, 3] = 65_535, 31
-    hard[3::41, 0], hard[4::41, 0], hard[5::41, 0] = np.inf, -np.inf, -0.0
+    hard[3::41, 0], hard[4::41, 0], hard[5::41, :2] = np.inf, -np.inf, -0.0
     hard[6::41], hard[7::41] = np.nan, 0
     hard[8::41, 1] = np.float32(1e-42)  # denormal
     margins = booster.inplace_predict(hard, predict_type="margin")

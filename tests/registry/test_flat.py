@@ -108,7 +108,7 @@ def wide(features: int, trees: int = 3) -> Forest:
             left=np.asarray([1, -1, -1], dtype=np.int32),
             right=np.asarray([2, -1, -1], dtype=np.int32),
             feature=np.asarray([(place * 7 + features - 1) % features, 0, 0], dtype=np.int32),
-            threshold=np.asarray([0.25, -1.5 + place, 0.5], dtype=np.float32),
+            threshold=np.asarray([0.25, -1.5 + place, 0.0], dtype=np.float32),
             default_left=np.asarray([place % 2 == 0, False, False]),
             codes={},
         )
@@ -154,6 +154,15 @@ def test_a_forest_that_does_not_fit_is_refused() -> None:
     )
     with pytest.raises(BundleError, match=r"262,143 nodes.* max_leaves"):
         write_flat(Forest(np.float32(0), ("f0",), (False,), (tree,)), wide_contract(1))
+
+
+def test_keys_have_the_order_of_their_values() -> None:
+    """From -infinity to infinity, with 0 and -0 alike, and none of them as a missing value is written."""
+    tiny = np.float32(1e-45)
+    values = np.asarray([-np.inf, -3.5, -tiny, -0.0, 0.0, tiny, 1e-30, 3.5, np.inf], dtype=np.float32)
+    keys = layout.ordered(values).astype(np.int64)
+    assert np.array_equal(np.sign(np.diff(keys)), np.sign(np.diff(values)))
+    assert 0 < keys.min() < keys.max() < 0xFFFFFFFF
 
 
 def test_the_same_forest_gives_the_same_bytes() -> None:
@@ -237,6 +246,23 @@ def test_a_header_that_lies_is_refused(name: str, value: Any, told: str) -> None
     """Although its checksum is right."""
     with pytest.raises(BundleError, match=told):
         FlatForest.read(changed(flat(), name, value))
+
+
+@needs_compiler
+def test_trees_that_go_on_behind_the_last_node_are_refused(program: Path, tmp_path: Path) -> None:
+    """Each of the last nodes of the block is a test whose children would lie behind its end."""
+    data = bytearray(flat("stumps"))
+    nodes = np.zeros(8, dtype=layout.NODE)
+    nodes["key"], nodes["slot"], nodes["step"] = 1, 1, np.arange(1, 9)
+    data[-nodes.nbytes :] = nodes.tobytes()
+    header = np.frombuffer(bytes(data[:128]), dtype=layout.HEADER).copy()
+    header["node_at"], header["nodes"] = len(data) - nodes.nbytes, len(nodes)
+    hostile = mended(header.tobytes() + bytes(data[128:]))
+    with pytest.raises(BundleError, match="lie one after another"):
+        FlatForest.read(hostile)
+    (tmp_path / "hostile").write_bytes(hostile)
+    command = [str(program), "verdicts", str(tmp_path / "hostile"), str(len(hostile))]
+    assert subprocess.run(command, capture_output=True, check=True).stdout.split() == [b"7"]
 
 
 @needs_compiler
