@@ -11,6 +11,7 @@ import luigi
 from luigi.task import flatten
 
 from console import reasons
+from console.ancestry import older
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Table
 from tasks.plan import MISSING, NO_LOGS, Pending, steps, subject, time_of
@@ -120,8 +121,8 @@ def _past(task: ReceiptTask) -> _Past | None:
     version = task.version()
     found = _lately(task, version.name)
     if not found:
-        old = reasons.before(platform(), version)
-        found = _lately(task, old.name) if old else []
+        old = older(platform(), version)
+        found = _lately(task, old.recorded.name) if old else []
     if not found:
         return None
     return _Past(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from console.ancestry import Older, ancestor, differing, older
 from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.platform import Platform
-from dsp_pipeline.storage.versions import Recorded
 
 _WORDS = {
     "sql": "its SQL changed",
@@ -18,12 +20,7 @@ _WORDS = {
     "code": "its code changed",
     "checks": "its checks changed",
 }
-
-
-def before(platform: Platform, version: Version) -> Recorded | None:
-    """The other version on record that is most like this one, of equals the newest; None if there is no other."""
-    others = [one for one in platform.versions.known(version.of) if one.name != version.name]
-    return max(others, key=lambda one: (-len(_differing(one.version, version)), one.at), default=None)
+_OWN = ("sql", "mapping", "code")  # the team's own files, which may declare themselves compatible
 
 
 def on_record(platform: Platform, version: Version) -> bool:
@@ -33,7 +30,7 @@ def on_record(platform: Platform, version: Version) -> bool:
 
 def differences(old: Version, new: Version) -> list[str]:
     """What changed, a few words each: what is its own first, then what it reads."""
-    told = [_told(part, old.parts.get(part), new.parts.get(part)) for part in _differing(old, new)]
+    told = [_told(part, old.parts.get(part), new.parts.get(part)) for part in differing(old, new)]
     return sorted(told, key=lambda words: words.startswith("it reads"))
 
 
@@ -41,21 +38,40 @@ def news(platform: Platform, version: Version) -> list[str]:
     """Why nothing was made by this version yet; empty if something was."""
     if on_record(platform, version):
         return []
-    old = before(platform, version)
-    return differences(old.version, version) if old else ["it was never made"]
+    old = older(platform, version)
+    return differences(old.recorded.version, version) if old else ["it was never made"]
 
 
-def cure(platform: Platform, version: Version) -> str | None:
-    """The line that keeps what is there, for whoever knows that the change of the team's own file is harmless."""
-    old = before(platform, version)
-    for part in ("sql", "mapping", "code"):
-        if old and part in version.parts and old.version.parts.get(part, "") not in ("", version.parts[part]):
-            return f"compatible_with: {old.version.parts[part]} = {version.parts[part]}"
-    return None
+@dataclass(frozen=True)
+class Cure:
+    """The line that keeps what `older` made, and how the team's files differ from those that it was made from."""
+
+    line: str
+    older: Older
+    files: Mapping[str, list[str]]
 
 
-def _differing(old: Version, new: Version) -> list[str]:
-    return [part for part in sorted({*old.parts, *new.parts}) if old.parts.get(part) != new.parts.get(part)]
+def cure(platform: Platform, version: Version) -> Cure | None:
+    """For whoever knows that the change of the team's own file is harmless. None if something else changed too, or if
+    it is not certain which version this one came from: the line would put another text in the place of ours."""
+    old = ancestor(platform, version)
+    if old is None or len(changed := differing(old.recorded.version, version)) != 1 or changed[0] not in _OWN:
+        return None
+    before, now = (one.parts.get(changed[0], "") for one in (old.recorded.version, version))
+    if not before or not now:
+        return None
+    return Cure(f"compatible_with: {before} = {now}", old, changed_files(old.recorded.version, version))
+
+
+def changed_files(old: Version, new: Version) -> dict[str, list[str]]:
+    """Unified diffs of the team's files that are not the same, without the names of the two."""
+    found = {}
+    for name in dict.fromkeys([*old.texts, *new.texts]):
+        before, after = (version.texts.get(name, "").splitlines() for version in (old, new))
+        lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+        if lines:
+            found[name] = lines
+    return found
 
 
 def _told(part: str, old: str | None, new: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 
 from console import reasons
@@ -57,10 +56,4 @@ def _files(old: Version, new: Version) -> dict[str, list[str]]:
     own = {part for part in {*old.parts, *new.parts} if not part.startswith("reads ")}
     if all(old.parts.get(part) == new.parts.get(part) for part in own):
         return {}
-    found = {}
-    for name in dict.fromkeys([*old.texts, *new.texts]):
-        before, after = (version.texts.get(name, "").splitlines() for version in (old, new))
-        lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]  # without the names of the two
-        if lines:
-            found[name] = lines
-    return found
+    return reasons.changed_files(old, new)

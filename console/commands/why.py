@@ -10,6 +10,7 @@ import luigi
 from luigi.task import flatten
 
 from console import reasons
+from console.ancestry import older
 from console.asked import PASS_ON, asked, task_of
 from console.lineage import draw, lineage_tree
 from console.printing import as_json, console, number, size, tell_json
@@ -73,8 +74,11 @@ def _missing(step: ReceiptTask) -> dict[str, Any]:
     pending = Pending()
     able = [pending.can_run(one) for one in flatten(step.requires())]  # all are looked at
     told = [f"{step} is not complete: it has no receipt at {step.output()}."]
+    old = older(step.platform, version)
     if new:
         told.append(f"Nothing was made by its version {version.name} yet: {'; '.join(new)}.")
+        if old:
+            told.append(f"That is against {old}{f', {old.why}' if old.why else ', of those on record the most alike'}.")
     else:
         told.append(f"Its version {version.name} has made other days; this one was not made.")
     if pending.found:
@@ -84,10 +88,25 @@ def _missing(step: ReceiptTask) -> dict[str, Any]:
     told += _running(step)
     if all(able):
         told.append(f"Make it with `luigi --module tasks {_words(step)}`.")
-    keep = reasons.cure(step.platform, version)
+    keep = reasons.cure(step.platform, version) if new else None
     if keep:
-        told.append(f"If the change makes the same rows, this keeps what is there (docs/versions.md): {keep}")
-    return {"task": str(step), "complete": False, "version": version.parts, "why": new, "lines": told}
+        told += _kept(keep)
+    return {
+        "task": str(step),
+        "complete": False,
+        "version": version.parts,
+        "why": new,
+        "against": old.recorded.name if new and old else None,
+        "keep": keep.line if keep else None,
+        "lines": told,
+    }
+
+
+def _kept(keep: reasons.Cure) -> list[str]:
+    told = [f"What was made by {keep.older}, {keep.older.why}, differs in this:"]
+    for name, difference in keep.files.items():
+        told += [f"  {name}", *(f"    {line}" for line in difference)]
+    return [*told, f"If that makes the same rows, this keeps what is there (docs/versions.md): {keep.line}"]
 
 
 def _running(step: ReceiptTask) -> list[str]:

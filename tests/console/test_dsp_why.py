@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
-from tests.console.lake import SQL, answer, edited
+from console.workers import configure
+from tasks.settings import platform
+from tests.console.lake import SQL, answer, edited, inside, shortened
 from tests.e2e.folder import DAY, FIRST, Folder
 
 HOUR = f"{FIRST}T12"
@@ -95,6 +99,50 @@ def test_a_harmless_change_keeps_what_is_there(own: Folder) -> None:
     number = sql.read_text().split("compatible_with")[0].count("\n") + 1
     assert f"campaign_daily.sql:{number}: `compatible_with` speaks of" in told.err
     assert told.err.count("\n") == 1
+
+
+def test_a_colleagues_newer_version_is_no_ancestor(own: Folder) -> None:
+    """The line names what this environment serves, else production; who serves nothing gets none.
+
+    A branch whose text differs in as little, and was made later, would put its own rows in their place.
+    """
+    (served,) = {one["version"] for name, one in own.receipts().items() if name.startswith("campaign_daily_")}
+    shortened(own)
+    with inside(own):
+        configure({"dsp.package": "shorter"})
+        branch = platform().version("campaign_daily")
+        platform().versions.record(branch, "c0ffee")
+    edited(own, SQL, "COUNTIF(DATE(impression.served_at) = @date)", "COUNTIF(@date = DATE(impression.served_at))")
+    shutil.copytree(own.lake / "serving" / "local", own.lake / "serving" / "production")
+    for environment in ("local", "other"):
+        words = ("--set", f"dsp.environment={environment}", "why", "campaign_daily", str(FIRST))
+        told = answer(own, *words)
+        assert f"version {served}, first made " in told.out
+        assert f"which {environment if environment == 'local' else 'production'} serves" in told.out
+        assert re.search(r"\n    -.* = @date\)", told.out) and re.search(r"\n    \+.*COUNTIF\(@date =", told.out)
+        said = json.loads(answer(own, *words[:-2], "--json", *words[-2:]).out)
+        assert said["against"] == served
+        assert said["keep"] and branch.parts["sql"] not in said["keep"]
+    shutil.rmtree(own.lake / "serving")
+    told = answer(own, "why", "campaign_daily", str(FIRST))
+    assert f"against version {branch.name}" in told.out and "by revision c0ffee, of those on record" in told.out
+    assert "compatible_with" not in told.out
+
+
+def test_what_was_committed_on_this_branch_is_an_ancestor(own: Folder) -> None:
+    """Although nobody serves it: its text stands in the history of the file."""
+
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        subprocess.run(["git", *who, *words], cwd=own.path, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    git("add", "package")
+    git("commit", "--quiet", "-m", "first")
+    shutil.rmtree(own.lake / "serving")
+    edited(own, SQL, "COUNTIF(DATE(impression.served_at) = @date)", "COUNTIF(@date = DATE(impression.served_at))")
+    told = answer(own, "why", "campaign_daily", str(FIRST))
+    assert "whose text is that of commit " in told.out and "compatible_with: " in told.out
 
 
 @pytest.mark.parametrize(
