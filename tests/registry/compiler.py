@@ -13,6 +13,8 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _GCC = shutil.which("gcc") or shutil.which("cc")
+_GXX = shutil.which("g++") or shutil.which("c++")
+needs_cpp = pytest.mark.skipif(_GXX is None, reason="there is no C++ compiler (g++ or c++) on this machine")
 needs_compiler = pytest.mark.skipif(_GCC is None, reason="there is no C compiler (gcc or cc) on this machine")
 
 
@@ -23,6 +25,14 @@ def compiled(source: Path, program: Path, *flags: str) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:2000]
     return program
+
+
+def compiles_as_cpp(source: Path) -> None:
+    """AssertionError if a C++11 compiler has a word to say of it."""
+    assert _GXX is not None
+    command = [_GXX, "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{HEADER.parent}"]
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
 
 
 def sanitizers_run(folder: Path) -> bool:

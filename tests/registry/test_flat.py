@@ -17,7 +17,7 @@ from dsp_pipeline.registry.flat import write_flat
 from dsp_pipeline.registry.flat_forest import FlatForest
 from dsp_pipeline.registry.forest import Forest, Tree, read_forest
 
-from .compiler import SANITIZED, compiled, needs_compiler, sanitizers_run
+from .compiler import SANITIZED, compiled, compiles_as_cpp, needs_compiler, needs_cpp, sanitizers_run
 from .forests import GROWN, ISOTONIC, NAMES, NONE, PLATT, WORDS, make_contract, trained
 
 DRIVER = Path(__file__).with_name("forest_in_c.c")
@@ -204,6 +204,14 @@ def test_c_knows_the_features_and_the_codes_of_words(program: Path, tmp_path: Pa
     ).stdout.split()
     assert [float(code) for code in found[: len(WORDS)]] == list(range(len(WORDS)))
     assert np.isnan([float(code) for code in found[len(WORDS) :]]).all()
+
+
+@needs_cpp
+def test_the_header_is_cpp_too(tmp_path: Path) -> None:
+    """Many bidders are written in C++."""
+    source = tmp_path / "bidder.cpp"
+    source.write_text('#include "dsp_forest.h"\n#include "dsp_forest.h"\nint main() { return 0; }\n')
+    compiles_as_cpp(source)
 
 
 def test_a_block_that_was_harmed_is_refused_by_numpy() -> None:
