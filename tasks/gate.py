@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsp_pipeline.registry.decisions import Decision, keep, kept
 from dsp_pipeline.registry.gate import decide, read_bounds
@@ -29,12 +29,14 @@ def decided(trial: Trial, candidate: Identity, address: str, current: Pointer | 
     from dsp_pipeline.training.compare import evidence
 
     one, model = platform(), trial.model
+    moves = None
     champion = None if current is None else champion_of(model.name, current)
     days, rival = [candidate.date], None
-    if champion is not None and is_rival(candidate, champion):
+    if current is not None and champion is not None and is_rival(candidate, champion):
         common = sorted(_judged_days(candidate) & _judged_days(champion))[-MOST_DAYS:]
         rival = [_scores(champion, day) for day in common] or None
         days = common or days
+        moves = _moves(trial, candidate.date, current, address)
     found = evidence(
         [_scores(candidate, day) for day in days],
         key=trial.table.key,
@@ -45,7 +47,7 @@ def decided(trial: Trial, candidate: Identity, address: str, current: Pointer | 
     decision = decide(
         candidate,
         champion,
-        {**found, "bundle": address, "judged_on": [day.isoformat() for day in days]},
+        {**found, "bundle": address, "judged_on": [day.isoformat() for day in days], "moves": moves},
         read_bounds(trial.experiment.gate),
         environment=one.settings.environment,
         at=datetime.now(UTC),
@@ -70,6 +72,22 @@ def is_rival(candidate: Identity, champion: Identity) -> bool:
 
 def champion_of(model: str, pointer: Pointer) -> Identity:
     return Identity(model, pointer.experiment, pointer.arm, pointer.version, pointer.date)
+
+
+def _moves(trial: Trial, day: date, current: Pointer, address: str) -> dict[str, Any] | None:
+    """Which features would move the score, and where; None if the champion's table has no rows of the day."""
+    from dsp_pipeline.explained import Side, compare
+
+    one, partition = platform(), day.isoformat()
+    with one.scratch() as scratch:
+        champion, candidate = (
+            one.registry.fetch(place, scratch / place.rpartition("/")[2]) for place in (current.address, address)
+        )
+        table = replace(trial.table, version=champion.features["table_version"])
+        if champion.features["table"] != table.name or partition not in one.warehouse.receipts(table):
+            return None
+        sides = Side(champion.scorer, champion.features, table), Side(candidate.scorer, candidate.features, trial.table)
+        return compare(one.warehouse, sides[0], sides[1], partition, trial.model.slices).as_dict()
 
 
 def _shelf(one: Identity) -> str:

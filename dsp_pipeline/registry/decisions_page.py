@@ -33,6 +33,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align:
 th:first-child, td:first-child { text-align: left; }
 thead th { background: var(--soft); }
 """
+_MOVED = 10  # features that moved the score, of which the page tells
 _RIVALS = {"champion": "champion", "baseline": "baseline", "base_rate": "base rate"}
 
 
@@ -65,7 +66,8 @@ def _article(one: Decision) -> str:
         f"<p>{escape(one.candidate)}<br>{place}</p>\n"
         f"<ul>\n{''.join(_item(check) for check in one.checks)}</ul>\n"
         f'<p class="small">{judged}</p>\n'
-        f"<details><summary>Numbers</summary>\n{_rivals(numbers)}{_slices(numbers)}{_bounds(numbers)}</details>\n"
+        f"<details><summary>Numbers</summary>\n{_rivals(numbers)}{_moves(numbers)}"
+        f"{_slices(numbers)}{_bounds(numbers)}</details>\n"
         "</article>\n"
     )
 
@@ -94,6 +96,28 @@ def _rivals(numbers: Mapping[str, Any]) -> str:
             )
     heads = ("against", "rows", "log loss", "its log loss", "difference", "better with", "AUC", "its AUC")
     return _table(heads, rows)
+
+
+def _moves(numbers: Mapping[str, Any]) -> str:
+    """What moved the score from the champion's to the candidate's."""
+    found = numbers.get("moves")
+    if not found:
+        return ""
+    rows = [
+        (
+            one["feature"],
+            f"{one['moved']:.3f}",
+            f"{one['mean']:+.3f}",
+            "; ".join(
+                f"{'missing' if place['value'] is None else place['value']}: {place['mean']:+.3f}"
+                for place in one["places"]
+            ),
+        )
+        for one in found["features"][:_MOVED]
+    ]
+    mean = f"Mean score on {_count(found['rows'], 'common row')}: {found['before']:.5f} to {found['after']:.5f}."
+    heads = ("feature", "moved the log odds by", "mean", "most at")
+    return f'<p class="small">{escape(mean)}</p>\n{_table(heads, rows)}'
 
 
 def _slices(numbers: Mapping[str, Any]) -> str:

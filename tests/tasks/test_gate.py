@@ -10,6 +10,7 @@ import pytest
 
 from dsp_pipeline.errors import BundleError, TrainingError
 from dsp_pipeline.registry.decisions import Decision, kept
+from dsp_pipeline.registry.decisions_page import decisions_page
 from tasks.export_model import ExportModel
 from tasks.settings import platform
 from tasks.train_model import TrainModel
@@ -66,7 +67,7 @@ def test_the_first_model_is_judged_against_its_baseline_and_served(made: Folder)
 
 def test_a_challenger_that_is_not_better_beyond_noise_is_not_served(folder: Folder) -> None:
     """It is judged on the champion's rows, decided about once, and complete: the next run has nothing to do."""
-    edited(folder, EXPERIMENT, "control: {rounds: 5}", "control: {rounds: 4}")
+    edited(folder, EXPERIMENT, "control: {rounds: 5}", "control: {rounds: 5, min_child_weight: 0.1, lambda: 1}")
     with inside(folder):
         before = pointer()
         task = export()
@@ -74,6 +75,10 @@ def test_a_challenger_that_is_not_better_beyond_noise_is_not_served(folder: Fold
         newest, first = decisions()
         assert (newest.kind, newest.accepted, newest.champion) == ("challenger", False, first.candidate)
         assert newest.numbers["against"]["champion"]["rows"] == newest.numbers["rows"] > 200
+        assert newest.numbers["moves"]["rows"] > 1_000
+        assert newest.numbers["moves"]["features"][0]["moved"] > 0
+        page = decisions_page([newest, first])
+        assert newest.numbers["moves"]["features"][0]["feature"] in page
         assert pointer() == before != task.receipt().details["bundle"]  # type: ignore[union-attr]
         assert task.complete()
         build(task)
