@@ -24,7 +24,8 @@ class FeatureBuild(TableTask):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.platform.catalog.query(self.table)  # an unknown table, or a wrong file, is told before anything runs
+        for read in self.platform.catalog.query(self.table).reads:
+            self.platform.checks.of(read.table)  # an unknown table, or a wrong file, is told before anything runs
 
     def requires(self) -> list[luigi.Task]:
         """What its query reads, and the checks of that: they stop the build, and are no part of what it makes."""

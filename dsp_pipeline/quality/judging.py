@@ -77,9 +77,7 @@ def _volume(one: Expectation, now: Measured, before: History) -> _Judged:
         if usual is None:
             continue
         judged += 1
-        few = least is not None and rows + _CHANCE * math.sqrt(least * usual[0]) < least * usual[0]
-        many = most is not None and rows - _CHANCE * math.sqrt(most * usual[0]) > most * usual[0]
-        if few or many:
+        if _is_few(rows, least, usual[0]) or _is_many(rows, most, usual[0]):
             odd.append(f"{_of_hour(hour)}{rows:,} rows where {usual[0]:,.0f} are usual (in {usual[1]} days)")
     if not judged:
         return None, f"fewer than {LEAST_DAYS} earlier days were checked"
@@ -177,6 +175,19 @@ _JUDGES: Mapping[str, Callable[[Expectation, Measured, History], _Judged]] = Map
         MIX: _mix,
     }
 )
+
+
+def _is_few(rows: int, least: float | None, usual: float) -> bool:
+    return least is not None and rows + _by_chance(least * usual) < least * usual
+
+
+def _is_many(rows: int, most: float | None, usual: float) -> bool:
+    return most is not None and rows - _by_chance(most * usual) > most * usual
+
+
+def _by_chance(rows: float) -> float:
+    """How far a number of rows may be from what is expected; of none, whose median was counted, one might have come."""
+    return _CHANCE * math.sqrt(rows + 1)
 
 
 def _within(number: float, bound: tuple[Any, ...]) -> bool:
