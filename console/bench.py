@@ -30,6 +30,7 @@ MOST_DAYS = 7  # of training on a sample
 # Bytes of a value, where a warehouse does not say how large a partition is: about what BigQuery counts.
 _BYTES = {"BOOL": 1, "INT64": 8, "FLOAT64": 8, "DATE": 8, "TIMESTAMP": 8, "STRING": 20}
 _OTHER_BYTES = 80
+_SPILT = 4  # bytes that may be written aside for each that may be read: a sort of what is packed in Parquet
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Bench:
         from dsp_pipeline.warehouse.memory import Memory
 
         spill = self.scratch / "spill"
-        memory = Memory(**self._limits, spill=spill)
+        most = max(self.wish.most_gb, 1.0) * _SPILT * 1e9
+        memory = Memory(**self._limits, spill=spill, most_spilt=round(most))
         self._open.callback(memory.close)
         return memory
 

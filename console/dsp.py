@@ -6,6 +6,7 @@ A command is a file of console/commands/. What it is asked about is written as f
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -76,17 +77,24 @@ def main() -> None:
     """Run the command; an error is one sentence, and an exit code that is not 0."""
     try:
         sys.exit(dsp.main(standalone_mode=False, prog_name="dsp") or 0)
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # which click puts it in the place of, unless it asks
+            print("interrupted.", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         print("nothing was changed.", file=sys.stderr)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        from tasks import stopped
         from tasks.logs import dsp_traceback, sentence, told_in_a_sentence
 
+        if stopped.asked():  # whatever the interrupted library made of it
+            print("stopped by SIGTERM.", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
         if dsp_traceback() or not told_in_a_sentence(error):
             raise
         print(f"error: {sentence(error)}", file=sys.stderr)

@@ -95,6 +95,7 @@ class Household:
             yield from told(one.warehouse.sweep(keep, before, remove=remove))
         yield from self._records(needed, gone, remove=remove)
         yield from self._notes(remove=remove)
+        yield from self._abandoned(remove=remove)
 
     def _lately(self, pointer: Pointer) -> Iterator[str]:
         """What a rollback goes back to, and what some bidder may still be loading."""
@@ -157,6 +158,12 @@ class Household:
                 if remove:
                     one.store.delete(stored.key)
                 yield Pile([stored]).swept(stored.key, _DEAD)
+
+    def _abandoned(self, *, remove: bool) -> Iterator[Swept]:
+        """What processes of this machine left that are dead, however new: what a query wrote aside may be gigabytes."""
+        for path in self._platform.abandoned(remove=remove):
+            files = [one.stat().st_size for one in (path, *path.rglob("*")) if one.is_file()]
+            yield Swept(str(path), len(files), sum(files), _DEAD)
 
 
 def _made_here(platform: Platform) -> Iterator[str]:

@@ -208,14 +208,25 @@ class Platform:
         self.versions.record(version, self.settings.revision)
         return Draft(address, version.name, inputs, self.settings.revision, version.compatible_with)
 
+    def abandoned(self, *, remove: bool = False) -> Iterator[Path]:
+        """Work in progress on this machine of processes that are dead: files and folders. With `remove` each is removed
+        after it was yielded."""
+        for place in self._work_places:
+            for path in sorted(place.iterdir()) if place.exists() else ():
+                owner = path.name.partition("-")[0]
+                if owner.isdigit() and not alive(int(owner)):
+                    yield path
+                    if remove:
+                        _remove(path)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for one task's work, removed afterwards; what processes that were killed left is removed first."""
         root = self.settings.scratch
         try:
             root.mkdir(parents=True, exist_ok=True)
-            for place in self._work_places:
-                _remove_abandoned(place)
+            for _ in self.abandoned(remove=True):
+                pass
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         except OSError as error:
             raise SettingsError(
@@ -235,11 +246,8 @@ def _place(setting: str, value: str) -> tuple[str, str]:
     return bucket, prefix
 
 
-def _remove_abandoned(root: Path) -> None:
-    for path in root.iterdir() if root.exists() else ():
-        owner = path.name.partition("-")[0]
-        if owner.isdigit() and not alive(int(owner)):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -28,6 +29,7 @@ from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
+from dsp_pipeline.warehouse.interruptible import interruptible
 from dsp_pipeline.warehouse.nothing import nothing_of
 from dsp_pipeline.warehouse.sampling import Sampling
 
@@ -96,7 +98,8 @@ class DuckDBWarehouse:
         columns = ", ".join(f'"{column}"' for column in table.key)
         aside = self._aside(table, partition)
         connection = self._connection()
-        try:
+
+        def made() -> tuple[Any, Any]:
             written = connection.execute(
                 f"COPY (SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({select}) ORDER BY {columns}) "
                 f"TO '{_quoted(aside)}' (FORMAT parquet, COMPRESSION zstd)",
@@ -105,6 +108,10 @@ class DuckDBWarehouse:
             twice = connection.execute(
                 f"SELECT {columns}, count(*) FROM {_parquet([aside])} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
+            return written, twice
+
+        try:
+            written, twice = interruptible(connection, made)
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
             raise WarehouseError(f"{table.name} of {partition} cannot be built: {first_line(error)}") from error
@@ -139,8 +146,9 @@ class DuckDBWarehouse:
         from dsp_pipeline.sql.translate import to_duckdb
 
         select = f"SELECT * FROM ({to_duckdb(self._bound(query, inputs))}) WHERE $date::DATE IS NOT NULL"
+        connection = self._connection()
         try:
-            answer = self._connection().sql(select, params={"date": day}).to_arrow_table()
+            answer = interruptible(connection, lambda: connection.sql(select, params={"date": day}).to_arrow_table())
         except duckdb.Error as error:
             raise WarehouseError(f"{query.name} of {day} cannot be answered: {first_line(error)}") from error
         rows: list[dict[str, Any]] = answer.to_pylist()
@@ -228,7 +236,10 @@ class DuckDBWarehouse:
             self._open = duckdb.connect()
             self._open.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
             self._open.execute(f"SET threads = {self._threads}")
-            self._open.execute(f"SET temp_directory = '{_quoted(self.root / '.aside')}'")
+            # By process, so that what one leaves that is killed is found, and no fuller than half of what is free.
+            spill = self.root / ".aside" / f"{os.getpid()}-spill"
+            self._open.execute(f"SET temp_directory = '{_quoted(spill)}'")
+            self._open.execute(f"SET max_temp_directory_size = '{_free(self.root) // 2}B'")
             self._open.execute("SET preserve_insertion_order = false")
             prepare(self._open)
         return self._open
@@ -264,6 +275,11 @@ def _remove_empty(folder: Path) -> None:
     for path, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):
             os.rmdir(path)
+
+
+def _free(folder: Path) -> int:
+    """Bytes on the disk of a folder, which need not be there yet."""
+    return shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
 
 
 def _quoted(path: Path) -> str:

@@ -22,6 +22,7 @@ from dsp_pipeline.sql.query import Query
 from dsp_pipeline.sql.translate import prepare, to_duckdb
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled
+from dsp_pipeline.warehouse.interruptible import interruptible
 from dsp_pipeline.warehouse.nothing import TYPES, nothing_of
 
 if TYPE_CHECKING:
@@ -60,16 +61,18 @@ class Answer:
 
 
 class Memory:
-    """Holds rows of tables, and answers queries over them; a QueryEngine.
+    """Holds rows of tables, and answers queries over them; a QueryEngine. A signal ends a query at once.
 
-    Rows beyond `memory_limit_mb` go to the folder `spill`.
+    Rows beyond `memory_limit_mb` go to the folder `spill`, as many bytes as `most_spilt`.
     """
 
-    def __init__(self, *, memory_limit_mb: int, threads: int, spill: Path) -> None:
+    def __init__(self, *, memory_limit_mb: int, threads: int, spill: Path, most_spilt: int = 10_000_000_000) -> None:
         self._connection = duckdb.connect()
+        self._room = f"{memory_limit_mb:,} MB of memory and {most_spilt / 1e9:g} GB of disk"
         place = str(spill).replace("'", "''")
         self._connection.execute(
-            f"SET memory_limit = '{memory_limit_mb}MB'; SET threads = {threads}; SET temp_directory = '{place}'"
+            f"SET memory_limit = '{memory_limit_mb}MB'; SET threads = {threads}; SET temp_directory = '{place}'; "
+            f"SET max_temp_directory_size = '{most_spilt}B'"
         )
         prepare(self._connection)
         self._connection.execute("CREATE SCHEMA held; CREATE SCHEMA given")
@@ -96,8 +99,8 @@ class Memory:
         """
         columns = ", ".join(f'"{column}"' for column in table.key)
         mine = f"SELECT * FROM {_place('held', table)} WHERE \"{DATE_COLUMN}\" = DATE '{day}'"
-        try:
-            self._give(inputs)
+
+        def made() -> tuple[Any, dict[str, str], Any]:
             select = f"SELECT $date::DATE AS {DATE_COLUMN}, * FROM ({self._select(table)}) ORDER BY {columns}"
             self._add(table, select, {"date": day})
             number = self._connection.execute(f"SELECT count(*) FROM ({mine})").fetchone()
@@ -105,8 +108,13 @@ class Memory:
             twice = self._connection.execute(
                 f"SELECT {columns}, count(*) FROM ({mine}) GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
+            return number, types, twice
+
+        try:
+            self._give(inputs)
+            number, types, twice = interruptible(self._connection, made)
         except duckdb.Error as error:
-            raise WarehouseError(f"{table.name} of {day} cannot be built: {first_line(error)}") from error
+            raise WarehouseError(f"{table.name} of {day} cannot be built: {self._told(error)}") from error
         if twice:
             raise doubled(table, day.isoformat(), twice[:-1], twice[-1])
         assert number is not None
@@ -117,9 +125,11 @@ class Memory:
         try:
             self._give(inputs)
             sql = f"SELECT * FROM ({_reading_given(query, inputs)}) WHERE $date::DATE IS NOT NULL"
-            answer = self._connection.sql(sql, params={"date": day}).to_arrow_table()
+            answer = interruptible(
+                self._connection, lambda: self._connection.sql(sql, params={"date": day}).to_arrow_table()
+            )
         except duckdb.Error as error:
-            raise WarehouseError(f"{query.name} of {day} cannot be answered: {first_line(error)}") from error
+            raise WarehouseError(f"{query.name} of {day} cannot be answered: {self._told(error)}") from error
         rows: list[dict[str, Any]] = answer.to_pylist()
         return rows
 
@@ -139,6 +149,11 @@ class Memory:
             return _types(self._connection.sql(sql, params={"date": date(2000, 1, 1)} if "$date" in sql else None))
         except duckdb.Error as error:
             raise WarehouseError(f"{table.name} cannot be built: {first_line(error)}") from error
+
+    def _told(self, error: duckdb.Error) -> str:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return f"it needs more than {self._room}; look for a join that lacks a condition"
+        return first_line(error)
 
     def _give(self, inputs: Mapping[str, Slice]) -> None:
         """Views of the slices, by the names that queries have for them."""

@@ -105,6 +105,17 @@ def test_wrong_answers_are_errors(tmp_path: Path, memory: Memory) -> None:
         memory.answer(fails, DAY, slices(fails, click=[PARTITION]))
 
 
+def test_what_a_query_writes_aside_is_bounded(tmp_path: Path) -> None:
+    """A join without its condition does not fill the disk; the sentence says what to look for."""
+    memory = Memory(memory_limit_mb=64, threads=1, spill=tmp_path / "spill", most_spilt=1_000_000)
+    memory.hold(CLICK, [_batch(2_000, HOUR)])
+    exploding = "SELECT CONCAT(a.click_id, b.click_id) AS click_id FROM click AS a CROSS JOIN click AS b"
+    table = query_table(tmp_path, "exploding", exploding, key="click_id")
+    with pytest.raises(WarehouseError, match=r"more than 64 MB of memory and 0.001 GB of disk; look for a join"):
+        memory.answer(table, DAY, slices(table, click=[PARTITION]))
+    memory.close()
+
+
 def _batch(rows: int, at: datetime, prefix: str = "c00000") -> pa.Table:
     return pa.Table.from_pylist(
         [{"click_id": f"{prefix}{n}", "impression_id": "i", "clicked_at": at} for n in range(rows)]
