@@ -12,6 +12,7 @@ from luigi.task import flatten
 
 from console import reasons
 from console.ancestry import older
+from console.serving import not_served
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Table
 from tasks.plan import MISSING, NO_LOGS, Pending, steps, subject, time_of
@@ -20,8 +21,9 @@ from tasks.receipt_task import ReceiptTask, StoreTask, TableTask
 from tasks.s3_log_ingest import S3LogIngest
 from tasks.settings import platform
 
-REUSED, TO_BUILD, WAITS = "reused", "to build", "waits for logs"
-_SAMPLE = 3  # receipts of the past that an estimate is made from
+REUSED, TO_BUILD, TO_SERVE, WAITS = "reused", "to build", "to serve", "waits for logs"
+# Receipts of the past that an estimate is made from: of hours a whole day's, as there is less traffic at night.
+_DAYS, _HOURS = 3, 24
 
 
 @dataclass
@@ -61,7 +63,9 @@ class Forecast:
             pending.can_run(root)
         missing = {task.task_id: why for task, why in pending.found}
         for step in dict.fromkeys(step for root in roots for step in steps(root)):
-            if step.task_id in missing:
+            if step.task_id in missing and step.output().exists():
+                self._add(step, TO_SERVE)
+            elif step.task_id in missing:
                 self._add(step, TO_BUILD if missing[step.task_id] == MISSING else WAITS)
             elif step.output().exists():
                 self._add(step, REUSED)
@@ -74,7 +78,15 @@ class Forecast:
     @property
     def to_build(self) -> int:
         """How many steps would run."""
-        return sum(len(group.times) for group in self.groups if group.state == TO_BUILD)
+        return self._number(TO_BUILD)
+
+    @property
+    def to_serve(self) -> int:
+        """How many bundles that are there would be served from then on."""
+        return self._number(TO_SERVE)
+
+    def _number(self, state: str) -> int:
+        return sum(len(group.times) for group in self.groups if group.state == state)
 
     def _group(self, task: luigi.Task, state: str) -> Group:
         key = task.task_family, subject(task), state
@@ -87,6 +99,8 @@ class Forecast:
         group = self._group(task, state)
         if not group.times and state == TO_BUILD:
             group.why = reasons.news(platform(), task.version()) or ["not made yet"]
+        elif not group.times and state in (REUSED, TO_SERVE):
+            group.why = [why for why in (not_served(task),) if why]
         group.times.append(time_of(task))
         if state == TO_BUILD:
             past, read = self._past(task), self._read(task)
@@ -134,12 +148,12 @@ def _past(task: ReceiptTask) -> _Past | None:
 
 def _lately(task: ReceiptTask, version: str) -> list[Receipt]:
     """The newest receipts of the same thing made by a version."""
-    one = platform()
+    one, sample = platform(), _HOURS if "hour" in task.param_kwargs else _DAYS
     if isinstance(task, TableTask):
         table = one.table(task.place()[0])
         kept = one.warehouse.receipts(Table(table.name, version, table.definition))
-        return [kept[partition] for partition in sorted(kept)[-_SAMPLE:]]
+        return [kept[partition] for partition in sorted(kept)[-sample:]]
     assert isinstance(task, StoreTask)
     shelf = task.place()[0].replace(task.version().name, version)
     book = one.outputs.receipts
-    return [book.read(address) for address in sorted(book.addresses(shelf))[-_SAMPLE:]]
+    return [book.read(address) for address in sorted(book.addresses(shelf))[-sample:]]

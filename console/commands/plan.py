@@ -22,7 +22,9 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     task = task_of(words)
     found = Forecast([task])
     if as_json:
-        tell_json({"task": str(task), "steps_to_build": found.to_build, "groups": found.groups})
+        tell_json(
+            {"task": str(task), "steps_to_build": found.to_build, "to_serve": found.to_serve, "groups": found.groups}
+        )
         return
     out = console()
     shown = table("task", "of", "when", "state", "why", "rows", "reads", "seconds", right=("rows", "reads", "seconds"))
@@ -37,5 +39,6 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     out.print(shown)
     waits = sum(len(group.times) for group in found.groups if group.state == WAITS and group.task != "RawLog")
     told = [f"{count(found.to_build, 'step')} to build"] if found.to_build else [] if waits else ["nothing to build"]
+    told += [f"{count(found.to_serve, 'bundle')} to serve"] if found.to_serve else []
     told += [f"{count(waits, 'step')} behind logs that have not arrived"] if waits else []
     out.print(f"{task}: {', '.join(told)}.")

@@ -14,6 +14,7 @@ from console.ancestry import older
 from console.asked import PASS_ON, asked, task_of
 from console.lineage import draw, lineage_tree
 from console.printing import as_json, console, number, size, tell_json
+from console.serving import not_served
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from tasks.changes import changes, named
@@ -51,6 +52,10 @@ def _complete(step: ReceiptTask, receipt: Receipt) -> dict[str, Any]:
     ]
     if receipt.compatible_with:
         told.append(f"A file declared it compatible: {receipt.compatible_with}.")
+    if unserved := not_served(step):
+        told.append(f"{unserved[0].upper()}{unserved[1:]}{'' if unserved.endswith('.') else '.'}")
+        if not step.complete():
+            told.append(f"Serve it with `luigi --module tasks {_words(step)}`.")
     found = changes(step)
     if found is not None and found.late:
         told.append(f"It is stale: {named(found.late)} came or changed since; `dsp rerun` makes it anew.")
@@ -60,6 +65,7 @@ def _complete(step: ReceiptTask, receipt: Receipt) -> dict[str, Any]:
     return {
         "task": str(step),
         "complete": True,
+        "not_served": unserved,
         "stale": bool(found and found.stale),
         "version": version.parts,
         "receipt": _json(receipt),

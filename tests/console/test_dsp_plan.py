@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.console.lake import SQL, answer, edited, shortened
+from dsp_pipeline.registry.decisions import Check, Decision, keep
+from tasks.settings import platform
+from tests.console.lake import SQL, answer, edited, inside, shortened
 from tests.e2e.folder import DAY, FIRST, Folder
 
 DAILY = ("DailyPipeline", DAY)
@@ -75,6 +77,54 @@ def test_a_changed_constant_builds_its_table_and_what_hangs_on_it(own: Folder) -
     assert all(one["read_bytes"] > 0 for one in groups.values())
     assert plan["steps_to_build"] == sum(len(one["times"]) for one in groups.values()) == 1 + 2 + 2 * 2
     assert own.files() == before
+
+
+def test_on_a_fresh_branch_there_is_only_a_pointer_to_move(own: Folder) -> None:
+    """The bundle is there, so nothing is built: the environment does not serve it yet, and `why` says the same."""
+    other = ["--set", "dsp.environment=branch-of-mine"]
+    plan = planned(own, *DAILY, settings=other)
+    (group,) = [one for one in plan["groups"] if one["state"] != "reused"]
+    assert (group["task"], group["subject"]) == ("ExportModel", "click_rate_baseline/control")
+    assert (group["state"], group["why"]) == ("to serve", ["branch-of-mine does not serve it yet"])
+    assert group["rows"] is group["read_bytes"] is group["seconds"] is None
+    assert (plan["steps_to_build"], plan["to_serve"]) == (0, 1)
+    told = answer(own, *other, "plan", *DAILY)
+    assert told.out.splitlines()[-1].endswith("nothing to build, 1 bundle to serve.")
+    told = answer(own, *other, "why", "click_rate_baseline", DAY)
+    assert "Branch-of-mine does not serve it yet." in told.out
+    assert "Serve it with `luigi --module tasks ExportModel --experiment click_rate_baseline --arm control" in told.out
+
+
+def test_what_the_gate_refused_says_so(own: Folder) -> None:
+    """It is complete, and is not served: the reason is the decision's."""
+    (receipt,) = [one for name, one in own.receipts().items() if name.startswith("export/click_rate_baseline/control")]
+    shutil.rmtree(own.lake / "serving")
+    with inside(own):
+        for refused in (False, True):
+            checks = (Check("log_loss", not refused, "its log loss is 0.1, above 0.05."),)
+            numbers = {"bundle": receipt["details"]["bundle"]}
+            said = Decision(
+                *("local", "click_rate", f"2099-11-22T0{int(refused)}:00:00.000+00:00", "first", not refused),
+                *("click_rate_baseline/control/x/2026-11-18", None, checks, numbers),
+            )
+            keep(platform().store, said)
+    (group,) = [one for one in planned(own, *DAILY)["groups"] if one["why"]]
+    assert group["state"] == "reused"
+    assert group["why"] == ["the gate refused to serve it in local: its log loss is 0.1, above 0.05."]
+    told = answer(own, "why", "click_rate_baseline", DAY)
+    assert "The gate refused to serve it in local: its log loss is 0.1, above 0.05.\n" in told.out
+
+
+def test_hours_are_estimated_from_those_of_a_whole_day(own: Folder) -> None:
+    """The newest few are of the night, when there is less traffic."""
+    hours = {name: one for name, one in own.receipts().items() if name.startswith("ingest/impression-")}
+    (own.lake / "receipts" / f"{min(hours)}.json").unlink()
+    (group,) = [
+        one for one in planned(own, "S3LogIngest", "impression", f"{FIRST}T00")["groups"] if one["rows"] is not None
+    ]
+    lately = [hours[name]["rows"] for name in sorted(hours)[-24:]]
+    assert group["rows"] == round(sum(lately) / 24)
+    assert group["rows"] != round(sum(lately[-3:]) / 3)
 
 
 def test_a_comment_and_layout_build_nothing(own: Folder) -> None:
