@@ -17,6 +17,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _TOGETHER = (
     "tests/e2e/",
     "tests/console/",
+    "tests/quality/test_check_data.py",
+    "tests/quality/test_two_engines.py",
     "tests/simulator/test_traffic.py",
     "tests/sql/test_oracles.py",
     "tests/sql/test_one_sql_two_engines.py",

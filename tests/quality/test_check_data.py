@@ -6,13 +6,21 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from tests.console.lake import answer, copied
+from console.needed import Household
+from console.report import graph, show
+from console.workers import Ran
+from tasks.check_data import CheckData
+from tasks.feature_build import FeatureBuild
+from tasks.settings import platform
+from tests.console.lake import answer, build, copied, inside
 from tests.e2e.folder import FIRST, Folder, ran, table_of
 from tests.tasks.small import arrive, small_folder
 
@@ -211,9 +219,6 @@ def test_history_is_what_was_measured_of_earlier_days(own: Folder, monkeypatch: 
 
 def check(folder: Folder, day: str) -> list[dict[str, Any]]:
     """The results of the day, made in this process."""
-    from tasks.check_data import CheckData
-    from tests.console.lake import build, inside
-
     with inside(folder):
         task = CheckData(table="click", date=FIRST + timedelta(days=DAYS.index(day)))
         build(task)
@@ -247,6 +252,16 @@ def test_a_wrong_file_is_told_before_anything_runs(own: Folder) -> None:
     assert "expectations/click.yaml:2: unknown column 'impression': did you mean impression_id?" in done.errors[0]
     told = answer(own, "doctor")
     assert "expectations/click.yaml:2: unknown column 'impression'" in told.out
+
+
+def test_the_janitor_needs_the_checks_of_today(own: Folder) -> None:
+    """Results of other versions are not needed, once they are old."""
+    (old,) = {address.rpartition("/")[0] for address in of(own, "quality")}
+    with inside(own):
+        assert old in Household(platform(), datetime.now(UTC)).needed().stems
+    declare(own, EXPECTATIONS.replace("1000", "1"))
+    with inside(own):
+        assert old not in Household(platform(), datetime.now(UTC)).needed().stems
 
 
 def test_show_tells_each_check_with_its_rows(own: Folder) -> None:
@@ -297,15 +312,6 @@ def test_the_report_counts_what_passed_and_tells_what_warned(made: Folder, run_r
 @pytest.fixture
 def run_report(made: Folder) -> Callable[[], str]:
     """What the report prints of the build of the second day."""
-    from datetime import UTC, datetime
-    from io import StringIO
-
-    from rich.console import Console
-
-    from console.report import graph, show
-    from console.workers import Ran
-    from tasks.feature_build import FeatureBuild
-    from tests.console.lake import inside
 
     def run() -> str:
         out, now = StringIO(), datetime.now(UTC)
