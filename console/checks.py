@@ -16,10 +16,11 @@ from luigi.interface import core
 
 import tasks
 from console import libraries, luigid
-from dsp_pipeline.errors import DspError, first_line
+from dsp_pipeline.errors import BundleError, DspError, first_line
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import HOURS, PACKAGE, Platform
 from dsp_pipeline.quality.files import CheckFiles
+from dsp_pipeline.registry.promotion import short
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from dsp_pipeline.training.model import find_models, load_model
@@ -199,13 +200,8 @@ def _store(one: Platform) -> Iterator[tuple[str, str]]:
         return
     off = max(began - at, at - ended, 0.0)
     if off > _OFF:
-        yield (
-            PROBLEM,
-            (
-                f"{one.settings.lake} can be written, and its clock is {off:,.0f} s away from this machine's; set this "
-                "machine's clock by NTP."
-            ),
-        )
+        told = f"{one.settings.lake} can be written, and its clock is {off:,.0f} s away from this machine's"
+        yield PROBLEM, f"{told}; set this machine's clock by NTP."
     else:
         yield OK, f"{one.settings.lake} can be written; its clock is ours to {max(1, round(off))} s"
 
@@ -244,6 +240,24 @@ def _newest_hour(one: Platform, event: str) -> datetime | None:
     return None
 
 
+def _serving(one: Platform) -> Iterator[tuple[str, str]]:
+    """What bidders load is there, as it was published. Other environments are others' to mend."""
+    ours, wrong, number = one.settings.environment, False, 0
+    for environment, model, pointer in one.registry.pointers():
+        number += 1
+        try:
+            one.registry.check(model, pointer)
+        except BundleError as error:
+            wrong = True
+            yield (
+                PROBLEM if environment == ours else WARNING,
+                f"{environment} points at {model} {short(pointer.address)}: {error} Until then "
+                f"`dsp --set dsp.environment={environment} rollback {model}` serves what was served before.",
+            )
+    if not wrong:
+        yield OK, f"{count(number, 'pointer')}, each at a bundle that is whole"
+
+
 def _warehouse(one: Platform) -> Iterator[tuple[str, str]]:
     """The receipts of one table."""
     table = one.table(next(iter(one.source.events)))
@@ -277,5 +291,6 @@ _WITH = {
     "store": _store,
     "raw logs": _raw,
     "warehouse": _warehouse,
+    "serving": _serving,
     "disk": _disk,
 }

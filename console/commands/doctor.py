@@ -15,8 +15,8 @@ _MARKS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), PROBLEM: ("
 @click.command(short_help="Look whether all that a run needs is there and right.")
 @as_json
 def command(as_json: bool) -> int:
-    """Look at settings, the team's files, libraries, luigid, the lake, raw logs, the warehouse, disk and memory: a line
-    each with what was found and what to do. The exit code is 1 if something is wrong.
+    """Look at settings, the team's files, libraries, luigid, the lake, raw logs, the warehouse, what is served, disk
+    and memory: a line each with what was found and what to do. The exit code is 1 if something is wrong.
     """
     found, bad = [], False
     for one in findings():

@@ -10,7 +10,7 @@ import click
 from console.bundles import MAIN, cells, main_metrics
 from console.printing import as_json, console, size, table, tell_json
 from dsp_pipeline.errors import UnknownNameError
-from dsp_pipeline.registry.pointer import Pointer
+from dsp_pipeline.registry.pointer import Pointer, made_again
 from dsp_pipeline.registry.promotion import short
 from dsp_pipeline.registry.registry import BundleRegistry, Version
 from tasks.plan import count
@@ -23,29 +23,33 @@ _MOST = 20  # bundles of a model that are shown, with those that are served
 @as_json
 @click.option("--all", "all_", is_flag=True, help=f"All bundles, not only the newest {_MOST} of a model.")
 @click.argument("model", required=False)
-def command(model: str | None, all_: bool, as_json: bool) -> None:
+def command(model: str | None, all_: bool, as_json: bool) -> int:
     """List the bundles of MODEL, or of all models, newest day first, and in which environments each is served.
 
     A bundle is shown as EXPERIMENT/ARM/VERSION/DAY/ATTEMPT; `dsp promote` takes that, or EXPERIMENT/ARM/DAY.
     Metrics are those of the held-out day: a normalised entropy below 1 is better than the base rate alone, and
-    predicted to observed is best at 1.
+    predicted to observed is best at 1. The exit code is 1 if what this environment points at is gone.
     """
-    registry = platform().registry
+    one = platform()
+    registry, environment = one.registry, one.settings.environment
     versions, pointers = registry.versions(), list(registry.pointers())
-    known = sorted({one.model for one in versions} | {of for _, of, _ in pointers})
+    known = sorted({version.model for version in versions} | {of for _, of, _ in pointers})
     if model is not None and model not in known:
         raise UnknownNameError("model", model, known)
     answers = []
     for name in known if model is None else [model]:
-        serving = [(environment, pointer) for environment, of, pointer in pointers if of == name]
-        answers.append(_answer(registry, name, [one for one in versions if one.model == name], serving, all_))
+        serving = [(where, pointer) for where, of, pointer in pointers if of == name]
+        mine = [version for version in versions if version.model == name]
+        answers.append(_answer(registry, name, mine, serving, all_))
+    gone = any(lost["environment"] == environment for answer in answers for lost in answer["gone"])
     if as_json:
         tell_json(answers)
-        return
+        return int(gone)
     for answer in answers:
         _show(answer)
     if not answers:
         console().print("no bundle is published yet; an experiment's ExportModel publishes one.")
+    return int(gone)
 
 
 def _answer(
@@ -99,7 +103,7 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(f"and {count(answer['not_shown'], 'older bundle')}; --all shows all.")
     for one in answer["gone"]:
         out.print(
-            f"{one['environment']} points at {one['address']}, which is gone: `dsp promote` another, or `dsp rollback "
-            f"{answer['model']}`.",
+            f"{one['environment']} points at {one['address']}, which is gone: `dsp rollback {answer['model']}`, "
+            f"`dsp promote` another, or {made_again(one['address'])}.",
             soft_wrap=True,
         )

@@ -14,6 +14,7 @@ from dsp_pipeline.storage.base import ObjectStore
 
 HISTORY = 10  # addresses that a pointer can go back to
 _LEFT = 100  # addresses of which it says when they were left: more than can be served in the days that matter
+_PARTS = 7  # of a bundle's address
 _KEYS = ("address", "version", "experiment", "arm", "manifest_sha256", "pointed_at")
 
 
@@ -104,6 +105,14 @@ def _pointer(
     )
 
 
+def made_again(address: str) -> str:
+    """What makes another attempt of a published bundle: a run does not, as the receipt is there."""
+    parts = address.split("/")
+    if len(parts) != _PARTS:
+        return "`dsp rerun` its ExportModel"
+    return f"`dsp rerun ExportModel {parts[2]}/{parts[3]} {parts[5]}` makes it again"
+
+
 def read_manifest(store: ObjectStore, address: str) -> tuple[Manifest, str]:
     """The manifest of a published bundle and its SHA-256. BundleError if it is not there."""
     key = f"{address}/{MANIFEST}"
@@ -112,6 +121,6 @@ def read_manifest(store: ObjectStore, address: str) -> tuple[Manifest, str]:
             text = stream.read()
     except NotFoundError:
         raise BundleError(
-            f"{key} is missing, so {address} was not published to its end; export the model again."
+            f"{key} is missing, so {address} was not published to its end, or lost it; {made_again(address)}."
         ) from None
     return Manifest.from_json(text, key), hashlib.sha256(text).hexdigest()

@@ -20,7 +20,7 @@ from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import File
 from dsp_pipeline.registry.bundle import Bundle, load_bundle, read_manifest_file, verify_bundle
 from dsp_pipeline.registry.manifest import MANIFEST, entry_of, load_json
-from dsp_pipeline.registry.pointer import Pointer, read_manifest
+from dsp_pipeline.registry.pointer import Pointer, made_again, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
 
@@ -101,7 +101,7 @@ class BundleRegistry:
             with self._store.get(key) as stream:
                 return load_json(stream.read(), key)
         except NotFoundError:
-            raise BundleError(f"{key} is missing; point at another bundle, or export again.") from None
+            raise BundleError(f"{key} is missing; point at another bundle, or {made_again(address)}.") from None
 
     def pointers(self) -> Iterator[tuple[str, str, Pointer]]:
         """Environment, model and pointer of all that bidders load. One listing, and one read each.
@@ -128,7 +128,7 @@ class BundleRegistry:
         Returns the pointer with its new etag. BundleError if no whole bundle of this model is at its address;
         ConflictError if somebody else moved it meanwhile: theirs stays.
         """
-        self._check(model, pointer)
+        self.check(model, pointer)
         key = _pointer_key(environment, model)
         try:
             etag = self._store.put(key, pointer.to_json(), if_absent=expected is None, if_match=expected)
@@ -149,22 +149,8 @@ class BundleRegistry:
             self._download(address, name, folder)
         return load_bundle(folder, manifest_sha256)
 
-    def _download(self, address: str, name: str, folder: Path) -> None:
-        try:
-            with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
-                shutil.copyfileobj(stream, out, 1 << 20)
-        except NotFoundError:
-            raise BundleError(f"{address}/{name} is missing; point at another bundle, or export again.") from None
-
-    def _read(self, stored: Stored) -> Pointer | None:
-        """The pointer that was listed; None if it has been removed since."""
-        try:
-            with self._store.get(stored.key) as stream:
-                return Pointer.from_json(stream.read(), stored.key, stored.etag)
-        except NotFoundError:
-            return None
-
-    def _check(self, model: str, pointer: Pointer) -> None:
+    def check(self, model: str, pointer: Pointer) -> None:
+        """BundleError if no whole bundle of the model is where the pointer says: a manifest and a listing are read."""
         manifest, sha256 = read_manifest(self._store, pointer.address)
         one = manifest.identity
         if sha256 != pointer.manifest_sha256:
@@ -181,11 +167,29 @@ class BundleRegistry:
         for name, entry in manifest.files.items():
             size = sizes.get(f"{pointer.address}/{name}")
             if size is None:
-                raise BundleError(f"{pointer.address}/{name} is missing; export the model again.")
+                raise BundleError(f"{pointer.address}/{name} is missing; {made_again(pointer.address)}.")
             if size != entry.size:
                 raise BundleError(
-                    f"{pointer.address}/{name} has {size} bytes and its manifest says {entry.size}; export again."
+                    f"{pointer.address}/{name} has {size} bytes and its manifest says {entry.size}; "
+                    f"{made_again(pointer.address)}."
                 )
+
+    def _download(self, address: str, name: str, folder: Path) -> None:
+        try:
+            with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+        except NotFoundError:
+            raise BundleError(
+                f"{address}/{name} is missing; point at another bundle, or {made_again(address)}."
+            ) from None
+
+    def _read(self, stored: Stored) -> Pointer | None:
+        """The pointer that was listed; None if it has been removed since."""
+        try:
+            with self._store.get(stored.key) as stream:
+                return Pointer.from_json(stream.read(), stored.key, stored.etag)
+        except NotFoundError:
+            return None
 
 
 def _pointer_key(environment: str, model: str) -> str:

@@ -14,11 +14,15 @@ from console import checks
 from console.checks import OK, PROBLEM, WARNING
 from console.libraries import fits
 from dsp_pipeline.platform import Platform
+from dsp_pipeline.registry.manifest import METRICS
+from dsp_pipeline.registry.promotion import short
+from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.settings import Settings
 from dsp_pipeline.storage.base import Stored
 from dsp_pipeline.storage.local import LocalFolder
 from tests.console.lake import answer as dsp
 from tests.e2e.folder import FIRST, Answer, Folder
+from tests.registry.bundles import IDENTITY, candidate, published
 from tests.tasks.small import DAYS, arrive, small_folder
 
 NOBODY = ("--set", "core.scheduler_port=9")  # where no luigid can be
@@ -43,7 +47,7 @@ def test_all_is_well(folder: Folder) -> None:
     answer = folder.dsp(*NOBODY, "doctor")
     assert (answer.code, answer.err, answer.out.isascii()) == (0, "", True)
     lines = {line[3:13].strip(): line for line in answer.out.splitlines()}
-    assert [line[:2] for name, line in lines.items() if name not in ("luigid", "disk", "steps")] == ["ok"] * 8
+    assert [line[:2] for name, line in lines.items() if name not in ("luigid", "disk", "steps")] == ["ok"] * 9
     assert lines["luigid"].startswith("!  luigid     no luigid answers at http://localhost:9; `make ui` starts one")
     assert f"newest click {DAYS[0]}T05" in lines["raw logs"]
     assert "hourly_click_rate.py" in lines["steps"]  # which reads a table that this team does not have
@@ -98,6 +102,26 @@ def test_no_raw_logs_are_a_warning(folder: Folder) -> None:
     told = found(dsp(folder, *NOBODY, "doctor", "--json"))["raw logs"]
     assert told[0] == WARNING
     assert "newest click none, of the last 40 days since 2026-11-17; look whether [dsp] raw" in told[1]
+
+
+def test_what_is_served_is_looked_at(folder: Folder) -> None:
+    """A bundle that is not whole any more is this environment's problem, and a warning to all others."""
+    store = LocalFolder(folder.lake)
+    address = published(store, folder.tmp)
+    BundleRegistry(store).point("local", IDENTITY.model, candidate(store, address), None)
+    told = found(dsp(folder, *NOBODY, "doctor", "--json"))["serving"]
+    assert told == (OK, "1 pointer, each at a bundle that is whole")
+    for harm in (lambda: (folder.lake / address / METRICS).unlink(), lambda: shutil.rmtree(folder.lake / address)):
+        harm()
+        answer = dsp(folder, *NOBODY, "doctor", "--json")
+        state, text = found(answer)["serving"]
+        assert (answer.code, state) == (1, PROBLEM)
+        assert f"local points at {IDENTITY.model} {short(address)}: {address}/" in text
+        assert f"`dsp rerun ExportModel baseline/control {IDENTITY.date}` makes it again. Until then `dsp" in text
+        assert text.endswith(f"--set dsp.environment=local rollback {IDENTITY.model}` serves what was served before.")
+        assert (
+            found(dsp(folder, *NOBODY, "--set", "dsp.environment=other", "doctor", "--json"))["serving"][0] == WARNING
+        )
 
 
 class Elsewhere(LocalFolder):

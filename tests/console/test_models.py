@@ -108,8 +108,12 @@ def test_a_pointer_whose_bundle_is_gone_is_shown(folder: Folder) -> None:
     assert dsp(folder, "promote", "--yes", gone).code == 0
     shutil.rmtree(folder.lake / gone)
     answer = dsp(folder, "models")
-    assert (answer.code, short(other) in answer.out) == (0, True)
-    assert f"local points at {gone}, which is gone: `dsp promote` another, or `dsp rollback click_rate`." in answer.out
+    assert (answer.code, short(other) in answer.out) == (1, True)
+    again = f"`dsp rerun ExportModel baseline/control {day(0)}` makes it again"
+    assert f"local points at {gone}, which is gone: `dsp rollback click_rate`, `dsp promote` another, or {again}." in (
+        answer.out
+    )
+    assert dsp(folder, "--set", "dsp.environment=other", "models").code == 0
     nowhere = dsp(folder, "rollback", MODEL)
     assert (nowhere.code, "local served no other bundle of click_rate before" in nowhere.err) == (1, True)
     assert dsp(folder, "promote", "--yes", "baseline/control").code == 0
@@ -178,7 +182,8 @@ def test_a_rollback_goes_back_at_once_and_says_what_it_passed_over(folder: Folde
     assert (done.code, done.out.splitlines()) == (
         0,
         [
-            f"passed over: {harmed}/metrics.json is missing; export the model again.",
+            f"passed over: {harmed}/metrics.json is missing; "
+            f"`dsp rerun ExportModel baseline/control {day(1)}` makes it again.",
             f"local serves {short(one)} again instead of {short(three)}, and is held there: `dsp promote` ends that.",
         ],
     )

@@ -38,7 +38,9 @@ def test_a_bundle_is_published_with_its_manifest_last(registry: BundleRegistry, 
     assert address == "bundles/click_rate/baseline/control/abc123/2026-11-22/7f"
     files = registry.publish(tmp_path / "made", address)
     assert [file.key for file in files] == [f"{address}/{name}" for name in (*sorted(FILES), MANIFEST)]
-    assert [file.size for file in files] == [(tmp_path / "made" / name).stat().st_size for name in (*sorted(FILES), MANIFEST)]
+    assert [file.size for file in files] == [
+        (tmp_path / "made" / name).stat().st_size for name in (*sorted(FILES), MANIFEST)
+    ]
 
 
 def test_an_address_is_published_once(store: LocalFolder, registry: BundleRegistry, tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_killed_publish_is_no_version_and_cannot_be_pointed_at(
     pointer = candidate(store, address)
     store.delete(f"{address}/{MANIFEST}")
     assert registry.versions("click_rate") == []
-    with pytest.raises(BundleError, match="was not published to its end; export the model again"):
+    with pytest.raises(BundleError, match="was not published to its end, or lost it; `dsp rerun ExportModel"):
         candidate(store, address)
     with pytest.raises(BundleError, match="was not published to its end"):
         registry.point("production", "click_rate", pointer, None)
@@ -225,7 +227,9 @@ def test_a_bundle_that_nothing_needs_is_swept(store: LocalFolder, registry: Bund
     told = list(registry.sweep(lambda address: address == needed, tomorrow, remove=False))
     assert list(store.list("")) == there
     files = [stored for stored in there if stored.key.startswith(f"{old}/")]
-    assert [(one.address, one.parts, one.size) for one in told] == [(old, len(FILES) + 1, sum(stored.size for stored in files))]
+    assert [(one.address, one.parts, one.size) for one in told] == [
+        (old, len(FILES) + 1, sum(stored.size for stored in files))
+    ]
     assert told[0].why.startswith("nothing needs this version, last written 20")
     assert list(registry.sweep(lambda address: address == needed, tomorrow, remove=True)) == told
     assert list(registry.sweep(lambda address: address == needed, tomorrow, remove=True)) == []
@@ -241,7 +245,11 @@ def test_what_was_not_published_to_its_end_is_swept(
     store.delete(f"{address}/{MANIFEST}")
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     (swept,) = registry.sweep(lambda address: True, tomorrow, remove=True)
-    assert (swept.address, swept.parts, swept.why) == (address, len(FILES), "left by a writer that was killed or replaced")
+    assert (swept.address, swept.parts, swept.why) == (
+        address,
+        len(FILES),
+        "left by a writer that was killed or replaced",
+    )
     assert list(store.list("")) == []
 
 
