@@ -7,16 +7,17 @@ import os
 import re
 import subprocess
 import tempfile
-from configparser import InterpolationError
+from configparser import ConfigParser, InterpolationError
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import luigi
+from luigi.configuration import get_config
 from luigi.parameter import MissingParameterException
 
-from dsp_pipeline.errors import SettingsError
+from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.platform import PACKAGE, Platform
 from dsp_pipeline.settings import BigQuerySettings, Settings
 
@@ -25,6 +26,8 @@ log = logging.getLogger("dsp")
 # Threads of XGBoost that wait for each other would spin; on a machine whose cores are all at work that made training
 # seven times as slow. Read when its library is loaded, which is later than this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# ONNX Runtime would otherwise send what it does to its makers, and leave files in the home and the temporary folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # What MLflow's client reads itself: a server that is away keeps no worker for minutes, nobody but that server is told
 # of runs, and its address, which may hold a password, is not printed.
@@ -95,9 +98,21 @@ def _read(section: type[Section]) -> Section:
         ) from None
 
 
+def _refuse_unknown(*sections: type[luigi.Config]) -> None:
+    """UnknownNameError if luigi.cfg sets what a section does not have: nobody would read it."""
+    config = get_config()
+    for section in sections:
+        name, known = section.__name__, [one for one, _ in section.get_params()]
+        if isinstance(config, ConfigParser) and config.has_section(name):
+            for given in set(config.options(name)) - set(config.defaults()):
+                if given.replace("-", "_") not in known:
+                    raise UnknownNameError(f"setting of [{name}]", given, known)
+
+
 @lru_cache(maxsize=1)
 def platform() -> Platform:
     """The platform of this process. SettingsError, naming the setting, if one is missing or wrong."""
+    _refuse_unknown(dsp, bigquery)
     given = _read(dsp)
     if not 0 <= given.max_rejected_share <= 1:
         raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
@@ -111,6 +126,8 @@ def platform() -> Platform:
     cloud = given.mode == "cloud"
     lake = given.lake if cloud else str(Path(given.lake).absolute())
     scratch = Path(given.scratch or (Path(tempfile.gettempdir()) / "dsp" if cloud else Path(lake) / ".scratch"))
+    # Its list of fonts, which takes a second to make, is kept with other work and not in the home folder.
+    os.environ.setdefault("MPLCONFIGDIR", str(scratch.absolute() / "matplotlib"))
     settings = Settings(
         mode=given.mode,
         environment=environment,

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# As tasks/settings.py does it: threads of XGBoost that spin while they wait take the other tests' cores.
+# As tasks/settings.py does it: threads of XGBoost that spin while they wait take the other tests' cores, and
+# ONNX Runtime tells nobody what it does.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _TOGETHER = (
     "tests/e2e/",

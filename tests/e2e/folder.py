@@ -216,7 +216,7 @@ def only(package: Path, *events: str) -> None:
 def counted_files(folder: Folder) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each file that a receipt names, with what the receipt says of it."""
     for address, receipt in folder.receipts().items():
-        stored = address.startswith(("ingest/", "train/", "export/", "step/"))
+        stored = address.startswith(("ingest/", "train/", "export/", "step/", "quality/"))
         for file in receipt["files"]:
             yield (folder.lake if stored else folder.lake / "warehouse") / file["key"], file
 
@@ -228,9 +228,9 @@ def assert_whole(folder: Folder) -> None:
 
 
 def unnamed(folder: Folder) -> set[str]:
-    """Files of the lake that neither a receipt names nor is one, but pointers and records of versions."""
+    """Files of the lake that neither a receipt names nor is one, but pointers, decisions and records of versions."""
     named = {str(path.relative_to(folder.lake)) for path, _ in counted_files(folder)}
-    skipped = ("receipts/", "warehouse/receipts/", "serving/", "versions/")
+    skipped = ("receipts/", "warehouse/receipts/", "serving/", "versions/", "decisions/", ".scratch/matplotlib/")
     return {name for name in folder.files() - named if not name.startswith(skipped)}
 
 

@@ -120,13 +120,19 @@ def test_the_two_are_compared(folder: Folder) -> None:
 
 
 def test_after_the_merge_production_reuses_what_the_branch_made(folder: Folder) -> None:
-    """The same text is the same version: only production's pointer moves."""
+    """The same text is the same version: nothing is made. It is decided whether production serves it, and a person may
+    decide otherwise: then only production's pointer moves."""
     before = contents(folder)
     done = folder.luigi(*DAILY, "--dsp-package", "branch")
     assert done.code == 0, done.text
     assert not ran(done.text)
+    (decision,) = contents(folder).keys() - before.keys()
+    assert decision.startswith("decisions/production/click_rate/")
+    assert "is not served: Log loss" in done.text
+    promoted = folder.dsp("--set", "dsp.package=branch", "promote", "--yes", "click_rate_baseline/control")
+    assert promoted.code == 0, promoted.err
     after = contents(folder)
-    assert {name for name in after if after[name] != before.get(name)} == {POINTER.format("production")}
+    assert {name for name in after if after[name] != before.get(name)} == {decision, POINTER.format("production")}
     pointers = [json.loads((folder.lake / POINTER.format(one)).read_text()) for one in ("production", "shorter-window")]
     assert pointers[0]["address"] == pointers[1]["address"]
 

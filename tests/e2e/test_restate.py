@@ -57,9 +57,16 @@ def deliver(folder: Folder) -> str:
 
 
 def content(folder: Folder) -> dict[str, Any]:
-    """What each output holds: its rows and the checksums of its files; of bundles, which hold the time, the rows."""
+    """What each output holds: its rows and the checksums of its files, but of pages and bundles: these hold the time."""
     return {
-        address: (one["rows"], [] if address.startswith("export/") else [file["sha256"] for file in one["files"]])
+        address: (
+            one["rows"],
+            [
+                file["sha256"]
+                for file in one["files"]
+                if not address.startswith("export/") and file["key"][-5:] != ".html"
+            ],
+        )
         for address, one in folder.receipts().items()
     }
 
