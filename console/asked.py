@@ -14,6 +14,7 @@ import luigi
 from luigi.task_register import Register
 
 import tasks
+from console.workers import SET_FIRST
 from dsp_pipeline.errors import DspError, SettingsError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
@@ -93,6 +94,8 @@ def _split(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
             bare.append(word)
             continue
         name, equals, value = word[2:].partition("=")
+        if name == "set":
+            raise SettingsError(SET_FIRST)
         if not equals and name.replace("-", "_") in _FLAGS:
             value = "true"
         elif not equals:

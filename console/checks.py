@@ -19,7 +19,6 @@ from console import libraries, luigid
 from dsp_pipeline.errors import BundleError, DspError, first_line
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import HOURS, PACKAGE, Platform
-from dsp_pipeline.quality.files import CheckFiles
 from dsp_pipeline.registry.promotion import short
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
@@ -79,6 +78,8 @@ def _told(error: Exception) -> str:
 
 def _files() -> Iterator[tuple[str, str]]:
     """The team's files; the first mistake of each that is wrong."""
+    from dsp_pipeline.quality.files import CheckFiles  # which reads SQL: `--help` needs none
+
     try:
         package = Path(dsp().package)
     except Exception:

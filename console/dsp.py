@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
 import click
 
 from console import workers
-from dsp_pipeline.errors import SettingsError
+from dsp_pipeline.errors import SettingsError, UnknownNameError
 
 # What is done at night whatever is wrong in a file of the team's.
 _EMERGENCY = ("doctor", "models", "promote", "rollback")
@@ -47,6 +48,21 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     return found
 
 
+def _refuse_unknown(settings: Iterable[str], sections: Iterable[str]) -> None:
+    """UnknownNameError if a setting is of a section that neither luigi.cfg nor luigi, nor a task, has.
+
+    Names in ours are looked at with luigi.cfg's; luigi's own sections may hold what no class of luigi's declares.
+    """
+    from luigi.task_register import Register
+
+    known = {*sections, *Register.task_names()}
+    for name in settings:
+        section = name.partition(".")[0]
+        if section not in known:
+            ours = [one for one in known if one in ("dsp", "bigquery") or one in sections]
+            raise UnknownNameError("section of --set", section, ours)
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--set",
@@ -65,8 +81,13 @@ def dsp(context: click.Context, settings: dict[str, str]) -> None:
 
     Settings are those of the luigi.cfg of this folder.
     """
+    from luigi.configuration import get_config
+
+    sections = get_config().sections()
     workers.configure(settings)
     import tasks  # which sets logging up
+
+    _refuse_unknown(settings, sections)
 
     if tasks.wrong is not None and context.invoked_subcommand not in _EMERGENCY:
         raise tasks.wrong
@@ -84,6 +105,8 @@ def main() -> None:
         print("nothing was changed.", file=sys.stderr)
         sys.exit(1)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--set":
+            error = click.UsageError(workers.SET_FIRST, error.ctx)
         error.show()
         sys.exit(error.exit_code)
     except BaseException as error:

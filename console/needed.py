@@ -16,7 +16,6 @@ import tasks
 from dsp_pipeline.errors import BundleError, UnknownNameError
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import Platform
-from dsp_pipeline.quality.files import CheckFiles
 from dsp_pipeline.registry.manifest import LINEAGE
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.storage.sweep import Pile, Swept
@@ -168,6 +167,8 @@ class Household:
 
 def _made_here(platform: Platform) -> Iterator[str]:
     """The tables and shelves of all that this checkout makes."""
+    from dsp_pipeline.quality.files import CheckFiles  # which reads SQL: `--help` needs none
+
     folder = platform.package / "events" / "sources"
     for source in (load_source(folder, name) for name in find_sources(folder)):  # a lake may hold several
         yield from _made_of(platform, {event: source.version(event).name for event in source.events})

@@ -18,6 +18,7 @@ from console import luigid
 from dsp_pipeline.errors import DspError
 
 _LOOK_EVERY = 0.25  # seconds
+SET_FIRST = "--set stands before the command, as in `dsp --set dsp.environment=production plan`."
 
 
 @dataclass(frozen=True)

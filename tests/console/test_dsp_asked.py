@@ -119,6 +119,38 @@ def test_without_a_day_the_newest_that_can_be_made_is_meant(tmp_path: Path) -> N
     assert told.err == f"error: BigQueryLoad is of an hour; add one, as {days[2]}T05.\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--set", "dps.environment=production", "where", DAY), "unknown section of --set 'dps': did you mean dsp"),
+        (("--set", "dsp.environmen=x", "models"), "unknown setting of [dsp] 'environmen': did you mean environment?"),
+        (
+            ("--set", "bigquery.projekt=x", "plan", DAY),
+            "unknown setting of [bigquery] 'projekt': did you mean project?",
+        ),
+        (("plan", "--set", "dsp.environment=x"), "--set stands before the command, as in `dsp --set "),
+        (("models", "--set", "dsp.environment=x"), "--set stands before the command, as in `dsp --set "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_setting_that_nobody_reads_is_refused(made: Folder, words: tuple[str, ...], sentence: str) -> None:
+    """A slip of the pen would run against the environment that was not meant."""
+    told = answer(made, *words)
+    assert (told.code != 0, told.out) == (True, "")
+    assert sentence in told.err
+    assert answer(made, "--set", "dsp.first-date=2026-11-17", "--set", "core.workers=1", "models").code == 0
+
+
+def test_an_unknown_name_in_the_file_of_settings_is_refused(own: Folder) -> None:
+    """In our sections; every command says so, and luigi's."""
+    config = own.path / "luigi.cfg"
+    config.write_text(config.read_text().replace("[dsp]", "[dsp]\nthread = 3", 1))
+    told = answer(own, "models")
+    assert (told.code, told.err) == (1, "error: unknown setting of [dsp] 'thread': did you mean threads?\n")
+    done = own.luigi("FeatureBuild", "--table", "click_rate", "--date", DAY)
+    assert "unknown setting of [dsp] 'thread'" in done.errors[0]
+
+
 def test_help_needs_no_engine(made: Folder) -> None:
     """`dsp --help` lists all commands, and none of the libraries that are slow to import is there by then."""
     code = (
