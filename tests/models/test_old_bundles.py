@@ -1,4 +1,4 @@
-"""Bundles of earlier releases: a bidder may be pointed at one for as long as it likes, and a rollback goes back to it."""
+"""Bundles of earlier releases: a bidder may be pointed at one for long, and a rollback goes back to it."""
 
 from __future__ import annotations
 
