@@ -58,6 +58,9 @@ class Restate(DaysTask):
         for step in standing_on(self.ingests()):
             if stale(step):
                 log.info("%s was made from other inputs than are there now", step)
+                for needed in flatten(step.requires()):
+                    if isinstance(needed, CheckData) and not needed.complete():
+                        needed.run()  # declared since the step was made, so it does not stand on what is late
                 step.run(replace=True)
             elif not step.complete():
                 log.info("%s is %s", step, _lacks(step))

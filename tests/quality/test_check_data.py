@@ -156,6 +156,17 @@ def test_restated_data_are_checked_again_before_anything_is_built_on_them(own: F
     assert "Nothing to restate." in own.luigi("Restate", "--date", DAYS[0], "--dry-run").text.splitlines()
 
 
+def test_restate_builds_nothing_on_what_was_never_checked(own: Folder) -> None:
+    """Checks that were declared after the table was made are made before it is made anew."""
+    before = of(own, "clicks_daily")
+    shutil.rmtree(own.lake / "receipts" / "quality")
+    deliver(own, DAYS[0], "bad", hour=6, number=2)
+    done = own.luigi("Restate", "--date", DAYS[0])
+    assert done.code == 30, done.text
+    assert f"click of {DAYS[0]} fails a check" in done.errors[0]
+    assert of(own, "clicks_daily") == before
+
+
 def test_another_bound_makes_no_table_anew(own: Folder) -> None:
     """The day is checked again where something is to be built on it, and nothing else has another version."""
     before = {address: one for address, one in own.receipts().items() if not address.startswith("quality/")}
