@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.tree import Tree
 
-from console.printing import number, size
+from console.printing import is_value, number, size
 from dsp_pipeline.receipts import Receipt
 from tasks.plan import count, ranges, span
 
@@ -29,6 +29,7 @@ class Node:
     first_made: str = ""
     last_made: str = ""
     inputs: list[Node] = field(default_factory=list)
+    value: bool = False  # they are values of steps, whose entries are counted
     above: bool = False  # the same outputs stand elsewhere in the tree, with their inputs
 
 
@@ -58,6 +59,7 @@ def _node(kind: str, addresses: list[str], known: Mapping[str, Mapping[str, Any]
         made[0] if made else "",
         made[-1] if made else "",
     )
+    node.value = any(is_value(file["key"]) for receipt in receipts for file in receipt["files"])
     group = frozenset(addresses)
     node.above = group in seen and bool(receipts)
     if node.above:
@@ -92,7 +94,8 @@ def _said(node: Node) -> str:
         if node.first_made[:16] == node.last_made[:16]
         else (f"{node.first_made[:16]} … {node.last_made[:16]}")
     )
-    said = f"[bold]{node.kind}[/bold] {_times(node.names)}: {number(node.rows)} rows, {size(node.bytes)}"
+    what = ("entry" if node.rows == 1 else "entries") if node.value else ("row" if node.rows == 1 else "rows")
+    said = f"[bold]{node.kind}[/bold] {_times(node.names)}: {number(node.rows)} {what}, {size(node.bytes)}"
     return f"{said}, made {made.replace('T', ' ')} UTC" + (" (as above)" if node.above else "")
 
 

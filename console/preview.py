@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -15,6 +16,13 @@ from rich.text import Text
 from console.printing import table
 
 _LONGEST = 40  # characters of a value
+_LONGEST_JSON = 2_000  # of what a step gave back
+
+
+def value(given: Any) -> str:
+    """What a step gave back, as JSON that is cut where it is long."""
+    said = json.dumps(given, ensure_ascii=False, indent=1)
+    return said if len(said) <= _LONGEST_JSON else f"{said[:_LONGEST_JSON]} …"
 
 
 def show(out: Console, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:

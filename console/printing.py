@@ -13,6 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from dsp_pipeline.receipts import Receipt
+from tasks.plan import count
+from tasks.values import VALUE
+
 _LONGEST = 28  # characters of a value that is shown
 
 as_json: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -40,6 +44,23 @@ def tell_json(value: Any) -> None:
 
 def number(value: float | None) -> str:
     return "?" if value is None else f"{value:,.0f}"
+
+
+def holds_value(receipt: Receipt) -> bool:
+    """Whether the output is a value, and no rows."""
+    return any(is_value(file.key) for file in receipt.files)
+
+
+def is_value(key: str) -> bool:
+    """Whether the file at the key holds a value that a step gave back."""
+    return key.endswith(f"/{VALUE}")
+
+
+def amount(receipt: Receipt) -> str:
+    """How much an output is: rows, or of a value that a step gave back its entries."""
+    if holds_value(receipt):
+        return f"{receipt.rows:,} {'entry' if receipt.rows == 1 else 'entries'}"
+    return count(receipt.rows, "row")
 
 
 def size(value: float | None) -> str:

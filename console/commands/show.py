@@ -6,19 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from console import preview
 from console.asked import PASS_ON, asked, task_of
 from console.commands.where import places
 from console.lineage import draw, lineage_tree
-from console.printing import as_json, console, number, size, tell_json
+from console.printing import amount, as_json, console, holds_value, size, tell_json
 from console.quality import results_table
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.warehouse.base import Slice
 from tasks.check_data import CheckData
 from tasks.receipt_task import ReceiptTask, TableTask, lineage
-from tasks.values import columns
+from tasks.values import columns, kept_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,18 +43,21 @@ def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
         raise DspError(f"{step} is not complete, so there is nothing to show; `dsp why` tells what it needs.")
     rows = sample(step, receipt, most)
     upstream = lineage(receipt.inputs)
+    value = {"value": kept_value(step.platform.outputs, receipt)} if holds_value(receipt) else {}
     if as_json:
         shown = (
             [{name: preview.plain(value) for name, value in row.items()} for row in rows.to_pylist()]
             if rows is not None
             else None
         )
-        tell_json({"rows": shown, "receipt": json.loads(receipt.to_json()), "upstream": upstream})
+        tell_json({"rows": shown, **value, "receipt": json.loads(receipt.to_json()), "upstream": upstream})
         return
     out = console()
     if rows is not None:
         types = {column.name: str(column.type) for column in rows.schema}
         preview.show(out, types, rows.to_pylist())
+    if value:
+        out.print(escape(preview.value(value["value"])), soft_wrap=True)
     if isinstance(step, CheckData):
         out.print(results_table(receipt.details["results"]))
     for line in _said(step, receipt):
@@ -82,7 +86,7 @@ def sample(step: ReceiptTask, receipt: Receipt, most: int) -> pa.Table | None:
 def _said(step: ReceiptTask, receipt: Receipt) -> list[str]:
     made = receipt.created_at[:19].replace("T", " ")
     told = [
-        f"{receipt.address}: {number(receipt.rows)} rows, {size(receipt.size)}",
+        f"{receipt.address}: {amount(receipt)}, {size(receipt.size)}",
         f"made {made} UTC in {receipt.seconds:.2f} s ({receipt.cpu_seconds:.2f} CPU s, "
         f"{receipt.peak_memory_bytes / 1e6:,.0f} MB) by revision {receipt.revision[:12] or 'unknown'}",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from console import preview
 from console.asked import PASS_ON, asked, task_of
 from console.attempts import attempt
 from console.bench import Bench, Tried, Wish, bench
@@ -21,7 +21,6 @@ from tasks.plan import count
 from tasks.settings import platform
 
 _SHOWN_GAINS = 10
-_LONGEST_VALUE = 2_000  # characters
 
 
 @click.command(context_settings=PASS_ON, short_help="Run one task on what exists or on a sample; nothing is changed.")
@@ -72,8 +71,7 @@ def _show_facts(out: Console, facts: Mapping[str, Any]) -> None:
     if "results" in facts:
         out.print(results_table(facts["results"]))
     if "value" in facts:
-        said = json.dumps(facts["value"], ensure_ascii=False, indent=1)
-        out.print(escape(said if len(said) <= _LONGEST_VALUE else f"{said[:_LONGEST_VALUE]} …"), soft_wrap=True)
+        out.print(escape(preview.value(facts["value"])), soft_wrap=True)
     if "lines" in facts:
         rejected = facts["rejected"]
         reasons = ", ".join(f"{number(rows)} {reason}" for reason, rows in rejected.items()) or "none"

@@ -13,7 +13,7 @@ from console import reasons
 from console.ancestry import older
 from console.asked import PASS_ON, asked, task_of
 from console.lineage import draw, lineage_tree
-from console.printing import as_json, console, number, size, tell_json
+from console.printing import amount, as_json, console, size, tell_json
 from console.serving import not_served
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
@@ -46,7 +46,7 @@ def _complete(step: ReceiptTask, receipt: Receipt) -> dict[str, Any]:
     version = step.version()
     made = receipt.created_at[:19].replace("T", " ")
     told = [
-        f"{step} is complete: {number(receipt.rows)} rows, {size(receipt.size)}, made {made} UTC in "
+        f"{step} is complete: {amount(receipt)}, {size(receipt.size)}, made {made} UTC in "
         f"{receipt.seconds:.1f} s by revision {receipt.revision[:12] or 'unknown'}.",
         f"Its version {receipt.version} is made of: {_parts(version.parts)}.",
     ]

@@ -7,10 +7,12 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import date
 
 import pytest
 
 from console.workers import configure
+from tasks import HourlyClickRate
 from tasks.settings import platform
 from tests.console.lake import SQL, answer, edited, inside, shortened
 from tests.e2e.folder import DAY, FIRST, Folder
@@ -175,6 +177,23 @@ def test_a_step_is_shown(own: Folder) -> None:
     assert told.code == 0, told.err
     assert "step/hourly_click_rate/" in told.out
     assert "parameters least_impressions: 100" in told.out
+
+
+def test_a_value_is_shown(own: Folder) -> None:
+    """What a function gave back that is no rows, in the terminal and in JSON; it has entries."""
+    value = {"[b]clicks": 3, "impressions": 5}
+    with inside(own):
+        step = HourlyClickRate(date=date.fromisoformat(DAY))
+        (own.path / "value.json").write_text(json.dumps(value))
+        files = {"value.json": own.path / "value.json"}
+        platform().outputs.keep(platform().draft(step.output().address, step.version(), []), files, 2)
+    told = answer(own, "show", "hourly_click_rate", DAY)
+    assert told.code == 0, told.err
+    assert told.out.startswith('{\n "[b]clicks": 3,\n "impressions": 5\n}\n')
+    assert "2 entries" in told.out and "2 rows" not in told.out
+    assert "is complete: 2 entries, " in answer(own, "why", "hourly_click_rate", DAY).out
+    said = json.loads(answer(own, "show", "--json", "hourly_click_rate", DAY).out)
+    assert (said["value"], said["rows"]) == (value, None)
 
 
 def test_rows_are_shown_as_they_are(own: Folder) -> None:
