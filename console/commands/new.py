@@ -10,11 +10,13 @@ from string import Template
 from typing import Any
 
 import click
+from luigi.task_register import Register
 
 import tasks
 from console.printing import console
 from dsp_pipeline.errors import DspError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
+from dsp_pipeline.training.experiment import find_experiments
 from dsp_pipeline.training.model import find_models
 from tasks.settings import platform
 from tasks.step import steps
@@ -67,6 +69,7 @@ def experiment(name: str, model: str | None) -> None:
     chosen = model or known[0]
     if chosen not in known:
         raise UnknownNameError("model", chosen, known)
+    _refuse_taken(name, experiment=name)
     path = package / "experiments" / f"{name}.yaml"
     _write(
         {path: _filled("experiment.yaml", name=name, model=chosen)},
@@ -95,6 +98,7 @@ def step(name: str, table: str) -> None:
     if table not in known:
         raise UnknownNameError("table", table, known)
     family = "".join(part.capitalize() for part in name.split("_"))
+    _refuse_family(family)
     path = Path(tasks.__file__).parent / f"{name}.py"
     _write(
         {path: _filled("step.py", name=name, table=table, task=family)},
@@ -106,14 +110,25 @@ def _filled(template: str, **words: str) -> str:
     return Template((_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")).substitute(words)
 
 
-def _refuse_taken(name: str) -> None:
-    """Models have a table of their name, and steps read tables by theirs, so all of these share their names."""
+def _refuse_taken(name: str, experiment: str = "") -> None:
+    """Models have a table of their name, steps read tables by theirs, and a TASK may be any of them in short: so all
+    share their names. An `experiment` of the name is told by its file."""
     if name in EVENTS:
         raise DspError(f"{name} is already an event; take another name.")
     if name in platform().catalog.tables():
         raise DspError(f"{name} is already a table; take another name.")
     if name in steps():
         raise DspError(f"{name} is already a step; take another name.")
+    if name != experiment and name in find_experiments(platform().package / "experiments"):
+        raise DspError(f"{name} is already an experiment; take another name.")
+
+
+def _refuse_family(family: str) -> None:
+    """Luigi knows a task by the name of its class, ours and its own; two of one name stop every command."""
+    from luigi.tools import range as _  # noqa: F401  # which luigi.cfg has it load
+
+    if family in Register.task_names():
+        raise DspError(f"{family} is already a task; take another name.")
 
 
 def _write(files: dict[Path, str], then: str) -> None:
