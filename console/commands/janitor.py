@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from console.needed import Household
-from console.printing import console, number, size, table
+from console.printing import as_json, console, number, size, table, tell_json
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.storage.sweep import Swept
 from tasks.plan import count
@@ -23,19 +23,25 @@ from tasks.settings import platform
     show_default=True,
     help="Whatever was written or served in this many days stays.",
 )
+@as_json
 @click.option("--remove", is_flag=True, help="Remove it, after showing it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(days: int, remove: bool, yes: bool) -> None:
+def command(days: int, remove: bool, yes: bool, as_json: bool) -> None:
     """List what nobody needs any more. Nothing is removed without --remove.
 
     That is versions that no environment serves or served lately, that this checkout does not make, and into which
     nothing was written lately; and what killed writers left. What a bundle was made from stays as long as the bundle.
     """
+    if as_json and remove:
+        raise DspError("--json only lists; leave out --remove, or leave out --json.")
     household = Household(platform(), datetime.now(UTC) - timedelta(days=days))
     needed = household.needed()
     if remove and needed.doubts:
         raise DspError(f"nothing is removed, because {needed.doubts[0]}")
     found = list(household.sweep(needed))
+    if as_json:
+        tell_json({"not_needed": found, "doubts": needed.doubts})
+        return
     out = console()
     if found:
         shown = table("what", "parts", "size", "why", right=("parts", "size"))

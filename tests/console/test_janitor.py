@@ -287,6 +287,16 @@ def test_nothing_is_removed_while_it_is_not_known_what_a_bundle_was_made_from(fo
         assert (damaged.code, "click_rate.json is no pointer" in damaged.err) == (1, True)
 
 
+def test_the_list_is_there_for_programs(folder: Folder) -> None:
+    """It is what the table shows; nothing is removed that way."""
+    there, shown = everything(folder), dsp(folder, "janitor")
+    said = json.loads(dsp(folder, "janitor", "--json").out)
+    assert [one["address"] for one in said["not_needed"]] == [line.split()[0] for line in shown.out.splitlines()[1:-1]]
+    assert said["doubts"] == [] and all(one["size"] > 0 and one["why"] for one in said["not_needed"])
+    refused = dsp(folder, "janitor", "--json", "--remove", "--yes")
+    assert (refused.code, "--json only lists" in refused.err, everything(folder)) == (1, True, there)
+
+
 def test_days_below_one_are_refused(folder: Folder) -> None:
     """What was written a moment ago may be somebody's work in progress."""
     refused = dsp(folder, "janitor", "--days", "0", "--remove", "--yes")
