@@ -81,4 +81,4 @@ lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand
 
 clean: ## remove the environment, caches, the simulated logs and the lake
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m console stop
-	rm -rf .venv .cache .dsp lake raw build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .cache .dsp lake lake-open-bandit raw build *.egg-info .mypy_cache .ruff_cache .pytest_cache
