@@ -26,7 +26,7 @@ from tasks.check_data import CheckData
 from tasks.export_model import ExportModel
 from tasks.feature_build import FeatureBuild
 from tasks.raw_log import RawLog
-from tasks.receipt_task import lineage
+from tasks.receipt_task import ReceiptTask, lineage
 from tasks.s3_log_ingest import S3LogIngest
 from tasks.step import StepTask
 from tasks.train_model import TrainModel
@@ -47,6 +47,10 @@ def attempt(on: Bench) -> Tried:
             return tried(task, on)
     if isinstance(task, RawLog):
         raise DspError(f"{task} is delivered by somebody else; try S3LogIngest, which reads it.")
+    if isinstance(task, ReceiptTask):
+        raise DspError(
+            f"{task.task_family} is a class, which cannot be tried; write it as a function, or `dsp rerun` it."
+        )
     raise DspError(f"{task.task_family} is many tasks; name one of them, as `dsp plan {task.task_family}` lists them.")
 
 
