@@ -21,6 +21,7 @@ from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.daily_pipeline import DailyPipeline
 from tasks.plan import Pending
 from tasks.raw_log import RawLog
+from tasks.receipt_task import ReceiptTask
 from tasks.settings import platform
 from tasks.step import steps
 
@@ -48,9 +49,11 @@ asked: Callable[[Any], Any] = click.argument(
 )
 
 
-def task_of(words: Sequence[str]) -> luigi.Task:
+def task_of(words: Sequence[str], *, there: bool = False) -> luigi.Task:
     """The task that the words mean; without any, DailyPipeline of the newest day that can be made.
 
+    A day that is not given is that one too or, where what is `there` is asked for, the newest of which the task's
+    output is there: some tables are made of the days before the pipeline's alone.
     UnknownNameError, ParameterException or another sentence if they mean none, or more than one.
     """
     bare, given = _split(words)
@@ -65,7 +68,7 @@ def task_of(words: Sequence[str]) -> luigi.Task:
             name = _place(part, kind, parameters, named)
             named[name] = parameters[name].parse(part)
     if "date" in parameters and "date" not in named and "start" not in named:
-        named["date"] = newest_day()
+        named["date"] = (_newest_there(kind, named) if there else None) or newest_day()
     if "hour" in parameters and "hour" not in named:
         raise SettingsError(f"{kind.task_family} is of an hour; add one, as {newest_day()}T05.")
     return kind(**named)
@@ -82,6 +85,15 @@ def newest_day() -> date:
         if RawLog(event=event, hour=begins).complete() and Pending().can_run(DailyPipeline(date=day)):
             return day
     return max(yesterday, first)
+
+
+def _newest_there(kind: type[luigi.Task], named: dict[str, Any]) -> date | None:
+    """The newest day of a step's output; None if there is none, or if the task has no output of its own."""
+    if not issubclass(kind, ReceiptTask):
+        return None
+    today = datetime.now(UTC).date()
+    steps = (kind(**named, date=day) for day in reversed(platform().days(platform().settings.first_date, today)))
+    return next((step.day for step in steps if step.output().exists()), None)
 
 
 def _split(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:

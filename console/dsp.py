@@ -77,7 +77,8 @@ def dsp(context: click.Context, settings: dict[str, str]) -> None:
     """Look at the pipeline, try one task of it, run one anew, and say which model bidders load.
 
     TASK is written as for luigi (FeatureBuild --table click_rate --date 2026-11-21) or shorter: a table, an event with
-    an hour, an experiment or EXPERIMENT/ARM, with a day; without a day the newest that can be made is meant.
+    an hour, an experiment or EXPERIMENT/ARM, with a day; without a day the newest that can be made is meant, and of
+    what is looked at (show, where, why) the newest that is there.
 
     Settings are those of the luigi.cfg of this folder.
     """

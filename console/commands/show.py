@@ -35,7 +35,7 @@ _SAMPLE_OF = ("events.parquet", "golden.parquet", "rows.parquet")  # the files o
 @asked
 def command(words: tuple[str, ...], most: int, as_json: bool) -> None:
     """Show a few rows of TASK's output, its receipt, and the tree of what it was made from, down to the raw files."""
-    step = task_of(words)
+    step = task_of(words, there=True)
     if not isinstance(step, ReceiptTask):
         raise DspError(f"{step.task_family} has no output of its own; `dsp where` lists those of its tasks.")
     receipt = step.receipt()

@@ -15,7 +15,7 @@ from tasks.receipt_task import ReceiptTask, TableTask
 @asked
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """Tell the address of TASK's output and where its files lie; of a task of many, those of all its tasks."""
-    task = task_of(words)
+    task = task_of(words, there=True)
     found = [task] if isinstance(task, ReceiptTask) else list(steps(task))
     if as_json:
         tell_json([{"task": str(step), "address": str(step.output()), "places": places(step)} for step in found])

@@ -27,7 +27,7 @@ from tasks.receipt_task import ReceiptTask, lineage
 @asked
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """Tell why TASK is not complete, or what made it so: its version, and the receipts down to the raw files."""
-    step = task_of(words)
+    step = task_of(words, there=True)
     if not isinstance(step, ReceiptTask):
         raise DspError(f"{step.task_family} has no output of its own; `dsp plan {' '.join(words)}` lists its tasks.")
     receipt = step.receipt()
