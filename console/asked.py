@@ -44,9 +44,11 @@ def _complete(_context: click.Context, _argument: click.Parameter, begun: str) -
     return []
 
 
-asked: Callable[[Any], Any] = click.argument(
-    "words", nargs=-1, type=click.UNPROCESSED, metavar="TASK", shell_complete=_complete
-)
+def _argument(shown: str) -> Callable[[Any], Any]:
+    return click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar=shown, shell_complete=_complete)
+
+
+asked, asked_or_not = _argument("TASK"), _argument("[TASK]")
 
 
 def task_of(words: Sequence[str], *, there: bool = False) -> luigi.Task:
@@ -56,7 +58,7 @@ def task_of(words: Sequence[str], *, there: bool = False) -> luigi.Task:
     output is there: some tables are made of the days before the pipeline's alone.
     UnknownNameError, ParameterException or another sentence if they mean none, or more than one.
     """
-    bare, given = _split(words)
+    bare, given = _split(words[0].split() if len(words) == 1 else words)  # all of it may stand in quotes
     kind, named = _kind(bare.pop(0)) if bare else (DailyPipeline, {})
     parameters = dict(kind.get_params())
     for name, text in given.items():

@@ -55,13 +55,23 @@ def findings() -> Iterator[Finding]:
         yield Finding("settings", OK, str(one))
     except Exception as error:
         yield Finding("settings", PROBLEM, _told(error))
+    told: set[str] = set()
     for name, check in _WITHOUT.items():
-        yield from _guarded(name, check)
+        yield from _once(told, list(_guarded(name, check)))
     for name, look in _WITH.items():
         if one is None:
             yield Finding(name, WARNING, "not looked at, because the settings are wrong")
         else:
-            yield from _guarded(name, lambda look=look, one=one: look(one))  # type: ignore[misc]
+            yield from _once(told, list(_guarded(name, lambda look=look, one=one: look(one))))  # type: ignore[misc]
+
+
+def _once(told: set[str], found: list[Finding]) -> Iterator[Finding]:
+    """What no check before has told: one wrong file may be in the way of several."""
+    new = [one for one in found if one.found not in told]
+    told.update(one.found for one in found if one.state == PROBLEM)
+    yield from new or [
+        Finding(one.check, WARNING, "not looked at to the end, for what is told above") for one in found[:1]
+    ]
 
 
 def _guarded(name: str, check: Callable[[], Iterable[tuple[str, str]]]) -> Iterator[Finding]:

@@ -84,6 +84,9 @@ def _read(section: type[Section]) -> Section:
         return section()
     except MissingParameterException as error:
         setting = str(error).partition("requires the '")[2].partition("'")[0] or str(error)
+        if not Path("luigi.cfg").exists() and "LUIGI_CONFIG_PATH" not in os.environ:
+            there = f"{Path.cwd()} has no luigi.cfg; go to the folder that has it"
+            raise SettingsError(f"[{name}] {setting} is not set, as {there}, or give --{name}-{setting}.") from None
         raise SettingsError(f"[{name}] {setting} is not set; give it in luigi.cfg or as --{name}-{setting}.") from None
     except ValueError as error:
         setting = str(error).rpartition("value of '")[2].rstrip("'.") or "?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from console.asked import PASS_ON, asked, task_of
+from console.asked import PASS_ON, asked_or_not, task_of
 from console.forecast import REUSED, TO_BUILD, WAITS, Forecast
 from console.printing import as_json, console, number, size, table, tell_json
 from tasks.plan import count, ranges, span
@@ -12,7 +12,7 @@ from tasks.plan import count, ranges, span
 
 @click.command(context_settings=PASS_ON, short_help="What would run, what is reused, and why.")
 @as_json
-@asked
+@asked_or_not
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """Show what TASK would reuse and build, why, and about how much that is. Nothing runs.
 

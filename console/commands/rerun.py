@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 
 import click
 from luigi.task import flatten
@@ -13,10 +14,11 @@ from console.printing import console
 from dsp_pipeline.errors import DspError
 from tasks.changes import changes, named, stale
 from tasks.downstream import standing_on
+from tasks.export_model import ExportModel
 from tasks.plan import count, lines
 from tasks.receipt_task import ReceiptTask
 
-_ANEW, _IF = "is made anew", "is made anew if what it reads comes out differently"
+_ANEW, _FIRST, _IF = "to make anew", "to make, for the first time", "to make anew if what is read comes out differently"
 
 
 @click.command(context_settings=PASS_ON, short_help="Make one task's output anew; the old one counts until then.")
@@ -36,7 +38,13 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
     _refuse_without_inputs(step)
     below = [one for one in standing_on([step]) if one != step] if downstream else []
     out = console()
-    out.print("\n".join([*lines([(step, _ANEW)]), *lines((one, _IF) for one in below)]), soft_wrap=True)
+    before = step.receipt()
+    planned = [
+        *lines([(step, _ANEW if before else _FIRST)]),
+        *lines((one, _IF) for one in below),
+        *_moves([step, *below]),
+    ]
+    out.print("\n".join(planned), soft_wrap=True, markup=False)
     for one in (step, *below):
         runner = one.platform.running.who(one.output().address)
         if runner is not None:
@@ -44,7 +52,7 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
     if not yes:
         click.confirm("Go on?", abort=True)
     logging.getLogger("dsp").setLevel(logging.INFO)
-    began, before = time.monotonic(), step.receipt()
+    began = time.monotonic()
     step.run(replace=True)
     after = step.receipt()
     same = before is not None and after is not None and before.digest == after.digest
@@ -55,10 +63,19 @@ def command(words: tuple[str, ...], downstream: bool, yes: bool) -> None:
             anew += 1
         elif not one.complete():
             one.run()  # a bundle that is there, without its pointer
-    out.print(
-        f"{count(anew, 'step')} made anew in {time.monotonic() - began:.1f} seconds; {step.output()} "
-        f"{'came out as it was' if same else 'is another attempt now'}."
-    )
+    how = "came out as it was" if same else "is another attempt now" if before else "is there now"
+    made = f"{count(anew, 'step')} made{' anew' if before else ''} in {time.monotonic() - began:.1f} seconds"
+    out.print(f"{made}; {step.output()} {how}.")
+
+
+def _moves(steps: Iterable[ReceiptTask]) -> Iterator[str]:
+    """Which pointers move with these steps: a new attempt of a bundle that is served is served."""
+    for step in steps:
+        if isinstance(step, ExportModel) and step.serves():
+            environment, model = step.platform.settings.environment, step.training().trial().model.name
+            current = step.platform.registry.resolve(environment, model)
+            if current is None or not (current.held or current.date > step.date):
+                yield f"{environment} serves the new bundle of {model} from then on, unless the gate refuses it."
 
 
 def _refuse_without_inputs(step: ReceiptTask) -> None:

@@ -15,10 +15,11 @@ from console.asked import PASS_ON, asked, task_of
 from console.lineage import draw, lineage_tree
 from console.printing import amount, as_json, console, size, tell_json
 from console.serving import not_served
+from console.workers import options
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from tasks.changes import changes, named
-from tasks.plan import Pending, lines
+from tasks.plan import NO_LOGS, Pending, lines
 from tasks.receipt_task import ReceiptTask, lineage
 
 
@@ -89,6 +90,9 @@ def _missing(step: ReceiptTask) -> dict[str, Any]:
         told.append(f"Its version {version.name} has made other days; this one was not made.")
     if pending.found:
         told += ["It needs first:", *(f"  {line}" for line in lines(pending.found))]
+        logs = [task for task, why in pending.found if why == NO_LOGS]
+        if logs:
+            told.append(f"The first of these logs is looked for at {step.platform.settings.raw}/{logs[0].output()}.")
     else:
         told.append("All that it needs is there.")
     told += _running(step)
@@ -125,8 +129,12 @@ def _parts(parts: Any) -> str:
 
 
 def _words(step: luigi.Task) -> str:
-    given = step.to_str_params()
-    return " ".join([step.task_family, *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())])
+    """Luigi's words for it, with the settings that this command was given."""
+    given, context = step.to_str_params(), click.get_current_context()
+    settings = options(context.find_root().params.get("settings", {}))
+    return " ".join(
+        [step.task_family, *settings, *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())]
+    )
 
 
 def _json(receipt: Receipt) -> Any:

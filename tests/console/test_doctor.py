@@ -13,7 +13,7 @@ import pytest
 from console import checks
 from console.checks import OK, PROBLEM, WARNING
 from console.libraries import fits
-from dsp_pipeline.platform import Platform
+from dsp_pipeline.platform import PACKAGE, Platform
 from dsp_pipeline.registry.manifest import METRICS
 from dsp_pipeline.registry.promotion import short
 from dsp_pipeline.registry.registry import BundleRegistry
@@ -94,6 +94,21 @@ def test_what_hangs_on_wrong_settings_is_not_looked_at(folder: Folder, setting: 
     assert [told[name][0] for name in ("files", "libraries")] == [OK, OK]
     for name in ("store", "raw logs", "warehouse", "disk", "memory", "steps", "arms"):
         assert told[name] == (WARNING, "not looked at, because the settings are wrong")
+
+
+def test_one_mistake_is_told_once(folder: Folder) -> None:
+    """Though it is in the way of several checks; each says that it did not come to its end."""
+    arrive(folder, DAYS[0], hours=range(1))
+    (folder.path / "package" / "features" / "clicks_daily.sql").write_text("SELECT oops FROM")
+    package = folder.path / "package"
+    shutil.copy(PACKAGE / "models" / "click_rate.py", package / "models")
+    model = package / "models" / "click_rate.py"
+    model.write_text(model.read_text().replace('table="click_rate"', 'table="clicks_daily"'))
+    (package / "experiments" / "one.yaml").write_text("model: click_rate\ntrain_days: 2\narms:\n  a: {rounds: 5}\n")
+    answer = dsp(folder, *NOBODY, "doctor", "--json")
+    told = [one["found"] for one in json.loads(answer.out) if "clicks_daily.sql" in one["found"]]
+    assert (answer.code, len(told)) == (1, 1), answer.out
+    assert found(answer)["arms"] == (WARNING, "not looked at to the end, for what is told above")
 
 
 def test_no_raw_logs_are_a_warning(folder: Folder) -> None:

@@ -38,6 +38,7 @@ def meant(folder: Folder, words: Sequence[str]) -> str:
         (("click_rate", "--date", DAY), BUILD),
         (("BigQueryLoad", "--event", "click", "--hour", HOUR), LOAD),
         (("click", HOUR), LOAD),
+        ((f"click {HOUR}",), LOAD),
         (("S3LogIngest", "click", HOUR), f"S3LogIngest(event=click, hour={HOUR})"),
         (("RawLog", "click", HOUR), f"RawLog(event=click, hour={HOUR})"),
         (("click_rate_baseline", DAY), EXPORT % "control"),
@@ -163,6 +164,20 @@ def test_an_unknown_name_in_the_file_of_settings_is_refused(own: Folder) -> None
     assert "unknown setting of [dsp] 'thread'" in done.errors[0]
 
 
+def test_a_folder_without_settings_says_so(made: Folder, tmp_path: Path) -> None:
+    """The setting that is missed first is not what is missing."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dsp")), "models"],
+        cwd=tmp_path,
+        env=made.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: [dsp] mode is not set, as {tmp_path} has no luigi.cfg; go to the folder")
+
+
 def test_help_needs_no_engine(made: Folder) -> None:
     """`dsp --help` lists all commands, and none of the libraries that are slow to import is there by then."""
     code = (
@@ -185,6 +200,7 @@ def test_each_command_has_help(made: Folder, name: str) -> None:
     told = answer(made, name, "--help")
     assert told.code == 0
     assert told.out.startswith(f"Usage: dsp {name} [OPTIONS]")
+    assert ("[TASK]" in told.out.splitlines()[0]) is (name == "plan")
     assert not told.err
 
 

@@ -61,7 +61,8 @@ def test_a_new_attempt_lies_beside_the_old(own: Folder, words: tuple[str, ...]) 
     rest, files = others(own, before["address"]), own.files()
     told = answer(own, "rerun", "--yes", *words)
     assert told.code == 0, told.err
-    assert "is made anew" in told.out
+    assert "1 day to make anew\n" in told.out
+    assert "serves the new bundle" not in told.out
     assert "1 step made anew in " in told.out
     after = receipt_of(own, words)
     assert "came out as it was." in told.out
@@ -105,11 +106,20 @@ def test_what_comes_out_as_it_was_changes_nothing_downstream(own: Folder) -> Non
     rest = others(own, address)
     told = answer(own, "rerun", "--yes", "--downstream", *BUILD)
     assert told.code == 0, told.err
-    if_different = "is made anew if what it reads comes out differently"
+    if_different = "to make anew if what is read comes out differently"
     assert f"FeatureBuild click_rate {DAY}: 1 day {if_different}" in told.out
     assert f"TrainModel click_rate_baseline/control {DAY}: 1 day {if_different}" in told.out
+    assert "local serves the new bundle of click_rate from then on, unless the gate refuses it.\n" in told.out
     assert "1 step made anew in " in told.out
     assert others(own, address) == rest
+
+
+def test_what_was_never_made_is_made(own: Folder) -> None:
+    """And nobody is told that it was there before."""
+    told = answer(own, "rerun", "--yes", "campaign_daily", DAY)
+    assert told.code == 0, told.err
+    assert f"FeatureBuild campaign_daily {DAY}: 1 day to make, for the first time\n" in told.out
+    assert "1 step made in " in told.out and told.out.endswith(f"/{DAY} is there now.\n")
 
 
 def test_downstream_makes_only_what_differs(own: Folder) -> None:
@@ -153,7 +163,7 @@ def test_without_downstream_what_stands_on_it_stays(own: Folder) -> None:
 
 def test_an_answer_of_no_changes_nothing(own: Folder) -> None:
     """And so does no answer at all; both end with exit code 1."""
-    before = own.files()
+    before = {name for name in own.files() if not name.startswith(".scratch")}
     for said in ("n\n", ""):
         done = subprocess.run(
             [sys.executable, "-m", "console.dsp", "rerun", *BUILD],

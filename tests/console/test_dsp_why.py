@@ -49,8 +49,11 @@ def test_an_output_that_is_missing_tells_what_it_needs(made: Folder) -> None:
     assert "has made other days; this one was not made." in able.out
     assert "All that it needs is there." in able.out
     assert f"Make it with `luigi --module tasks FeatureBuild --table campaign_daily --date {DAY}`." in able.out
+    given = answer(made, "--set", "dsp.threads=1", "why", "campaign_daily", DAY)
+    assert f"tasks FeatureBuild --dsp-threads 1 --table campaign_daily --date {DAY}`." in given.out
     behind = answer(made, "why", "click_rate", "2026-11-19")
     assert "RawLog click 2026-11-20T00 … T23: 24 hours without logs" in behind.out
+    assert f"The first of these logs is looked for at {made.raw}/click/2026-11-20/00-" in behind.out
     assert "Make it with" not in behind.out
     said = json.loads(answer(made, "why", "--json", "click_rate", "2026-11-19").out)
     assert said["complete"] is False
