@@ -18,9 +18,10 @@ from console.serving import not_served
 from console.workers import options
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
-from tasks.changes import changes, named
-from tasks.plan import NO_LOGS, Pending, lines
+from tasks.changes import changes, late, named
+from tasks.plan import NO_LOGS, Pending, lines, steps
 from tasks.receipt_task import ReceiptTask, lineage
+from tasks.s3_log_ingest import S3LogIngest
 
 
 @click.command(context_settings=PASS_ON, short_help="Why a task is not complete, or what made it so.")
@@ -62,12 +63,15 @@ def _complete(step: ReceiptTask, receipt: Receipt) -> dict[str, Any]:
         told.append(f"It is stale: {named(found.late)} came or changed since; `dsp rerun` makes it anew.")
     if found is not None and found.gone:
         told.append(f"What it was made from is gone: {named(found.gone)}.")
+    below = late(one for one in steps(step) if isinstance(one, S3LogIngest) and one != step)
+    told += [f"Below it, {sentence}" for sentence in below]
     told += _running(step)
     return {
         "task": str(step),
         "complete": True,
         "not_served": unserved,
         "stale": bool(found and found.stale),
+        "late_below": below,
         "version": version.parts,
         "receipt": _json(receipt),
         "upstream": lineage(receipt.inputs),

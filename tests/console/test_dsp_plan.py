@@ -92,7 +92,8 @@ def test_on_a_fresh_branch_there_is_only_a_pointer_to_move(own: Folder) -> None:
     assert told.out.splitlines()[-1].endswith("nothing to build, 1 bundle to serve.")
     told = answer(own, *other, "why", "click_rate_baseline", DAY)
     assert "Branch-of-mine does not serve it yet." in told.out
-    assert "Serve it with `luigi --module tasks ExportModel --experiment click_rate_baseline --arm control" in told.out
+    words = "ExportModel --dsp-environment branch-of-mine --experiment click_rate_baseline --arm control"
+    assert f"Serve it with `luigi --module tasks {words} --date {DAY}`." in told.out
 
 
 def test_what_the_gate_refused_says_so(own: Folder) -> None:

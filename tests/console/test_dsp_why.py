@@ -66,7 +66,12 @@ def test_an_hour_with_a_late_file_is_stale(own: Folder) -> None:
     assert told.code == 0, told.err
     assert f"It is stale: click/{HOUR[:10]}/{HOUR[11:]}-9.jsonl.gz came or changed since" in told.out
     assert json.loads(answer(own, "why", "--json", "S3LogIngest", "click", HOUR).out)["stale"] is True
-    assert "stale" not in answer(own, "why", "BigQueryLoad", "click", HOUR).out
+    for words in (("BigQueryLoad", "click", HOUR), ("click_rate_baseline", DAY)):
+        told = answer(own, "why", *words)
+        assert "stale" not in told.out
+        assert f"Below it, 1 raw file of {FIRST} came or changed after the hour was ingested: click/" in told.out
+        assert f"take in with `luigi --module tasks Restate --date {FIRST}`." in told.out
+    assert "Below it" not in answer(own, "why", "S3LogIngest", "click", HOUR).out
 
 
 def test_a_task_of_many_has_no_output(made: Folder) -> None:
