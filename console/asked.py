@@ -19,6 +19,7 @@ from dsp_pipeline.errors import DspError, SettingsError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.daily_pipeline import DailyPipeline
+from tasks.feature_build import FeatureBuild
 from tasks.plan import Pending
 from tasks.raw_log import RawLog
 from tasks.receipt_task import ReceiptTask
@@ -70,7 +71,7 @@ def task_of(words: Sequence[str], *, there: bool = False) -> luigi.Task:
             name = _place(part, kind, parameters, named)
             named[name] = parameters[name].parse(part)
     if "date" in parameters and "date" not in named and "start" not in named:
-        named["date"] = (_newest_there(kind, named) if there else None) or newest_day()
+        named["date"] = (_newest_there(kind, named) if there else None) or _newest_labelled(kind, named)
     if "hour" in parameters and "hour" not in named:
         raise SettingsError(f"{kind.task_family} is of an hour; add one, as {newest_day()}T05.")
     return kind(**named)
@@ -87,6 +88,15 @@ def newest_day() -> date:
         if RawLog(event=event, hour=begins).complete() and Pending().can_run(DailyPipeline(date=day)):
             return day
     return max(yesterday, first)
+
+
+def _newest_labelled(kind: type[luigi.Task], named: dict[str, Any]) -> date:
+    """The newest day of the task that a DailyPipeline can make: an older one where labels need days to be whole."""
+    one, day = platform(), newest_day()
+    table = named.get("table") if kind is FeatureBuild else None
+    if "experiment" in named:
+        table = one.trial(named["experiment"], named.get("arm", "control")).table.name
+    return day if table is None else day - timedelta(days=max(0, one.catalog.days_after(table) - 1))
 
 
 def _newest_there(kind: type[luigi.Task], named: dict[str, Any]) -> date | None:
@@ -157,8 +167,7 @@ def _families() -> list[str]:
 
 
 def _arms() -> list[str]:
-    folder = platform().package / "experiments"
-    return [f"{name}/{arm}" for name in find_experiments(folder) for arm in load_experiment(folder, name).arms]
+    return [f"{experiment.name}/{arm}" for experiment in platform().experiments() for arm in experiment.arms]
 
 
 def _place(word: str, kind: type[luigi.Task], parameters: dict[str, Any], named: dict[str, Any]) -> str:

@@ -67,9 +67,7 @@ def _answer(task: FeatureBuild, on: Bench) -> Answer:
     query = platform.catalog.query(name)
     slices = {} if on.wish.sample else platform.slices(platform.table(name), day)
     if on.lacks(list(slices.values())):
-        from dsp_pipeline.simulator.sample import days_after
-
-        sample = on.sample(day, before=HISTORY, after=days_after(platform.catalog, name))
+        sample = on.sample(day, before=HISTORY, after=platform.catalog.days_after(name))
         answer = sample.answer(name, day)
         on.sample_used(sample)
         return answer
@@ -92,12 +90,11 @@ def _rows(task: TrainModel, trial: Trial, on: Bench) -> Rows:
     days = task.days()
     if not on.lacks([Slice(trial.table, tuple(str(day) for day in days.all))]):
         return task.rows()
-    from dsp_pipeline.simulator.sample import days_after
     from dsp_pipeline.training.fit import Rows
 
     name, most = trial.table.name, min(trial.experiment.train_days, MOST_DAYS)
     # One day more, so that the first of them has a past.
-    sample = on.sample(task.date, before=most + 1, after=days_after(on.platform.catalog, name))
+    sample = on.sample(task.date, before=most + 1, after=on.platform.catalog.days_after(name))
     days = Days.of([task.date - timedelta(days=back) for back in range(most, 0, -1)], task.date)
     answers = {day: sample.answer(name, day) for day in days.all}
     on.sample_used(sample)

@@ -176,10 +176,9 @@ def _steps(one: Platform) -> Iterator[tuple[str, str]]:
 
 def _arms(one: Platform) -> Iterator[tuple[str, str]]:
     """That models fit their tables, and have a version."""
-    folder, arms, wrong = one.package / "experiments", [], []
-    for name in find_experiments(folder):
-        with suppress(DspError):  # told with the files
-            arms += [(name, arm) for arm in load_experiment(folder, name).arms]
+    arms, wrong = [], []
+    with suppress(DspError):  # told with the files
+        arms = [(experiment.name, arm) for experiment in one.experiments() for arm in experiment.arms]
     for name, arm in arms:
         try:
             _ = one.trial(name, arm).version

@@ -98,12 +98,10 @@ class _Simulated:
 
 def _days_after(step: Step, on: Bench) -> int:
     """How many days after its own the step reads, itself or through what it reads."""
-    from dsp_pipeline.simulator.sample import days_after
-
     found = [0]
     for read in step.reads:
         other = steps().get(read.table)
-        below = days_after(on.platform.catalog, read.table) if other is None else _days_after(other, on)
+        below = on.platform.catalog.days_after(read.table) if other is None else _days_after(other, on)
         found.append(read.last + below)
     return max(found)
 

@@ -19,7 +19,6 @@ from dsp_pipeline.platform import Platform
 from dsp_pipeline.registry.manifest import LINEAGE
 from dsp_pipeline.registry.pointer import Pointer
 from dsp_pipeline.storage.sweep import Pile, Swept
-from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.step import StepTask
 
 _NOTHING_LEFT = "nothing that this version made is left"
@@ -191,8 +190,7 @@ def _made_of(platform: Platform, events: Mapping[str, str]) -> Iterator[str]:
         with suppress(UnknownNameError):  # it reads an event that the source does not have
             versions[name] = catalog.version(name, events, first).name
             yield from _stems_of(f"table/{name}", versions[name])
-    folder = platform.package / "experiments"
-    for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
+    for experiment in platform.experiments():
         for arm in experiment.arms:
             trial = platform.trial(experiment.name, arm)
             if trial.table.name in versions:

@@ -55,11 +55,10 @@ def try_check(task: CheckData, on: Bench) -> Tried:
     else:
         from dsp_pipeline.quality.inspection import Inspection
         from dsp_pipeline.quality.measured import History
-        from dsp_pipeline.simulator.sample import days_after
 
         reads, catalog = task.declared.reads, on.platform.catalog
         before = max(HISTORY, *(-read.first for read in reads))
-        after = max(0, *(read.last + days_after(catalog, read.table) for read in reads))
+        after = max(0, *(read.last + catalog.days_after(read.table) for read in reads))
         sample = on.sample(task.date, before=before, after=after)
 
         def slices(asked: Sequence[Read]) -> dict[str, Slice]:

@@ -26,7 +26,7 @@ from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
 from dsp_pipeline.storage.running import Running
 from dsp_pipeline.storage.versions import VersionBook
-from dsp_pipeline.training.experiment import load_experiment
+from dsp_pipeline.training.experiment import Experiment, find_experiments, load_experiment
 from dsp_pipeline.training.model import load_model
 from dsp_pipeline.training.trial import Trial
 from dsp_pipeline.warehouse.base import QueryEngine, Slice, Table, Warehouse
@@ -143,6 +143,18 @@ class Platform:
             one = found.arm(arm)
             self._trials[experiment, arm] = Trial(found, one, one.applied_to(model), table, first_date)
         return self._trials[experiment, arm]
+
+    def experiments(self) -> list[Experiment]:
+        """The experiments whose tables the source's logs can fill: a source without bids has no model of wins.
+
+        UnknownNameError or a DefinitionError if the team's files do not allow it.
+        """
+        folder, found = self.package / "experiments", []
+        for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
+            table = load_model(self.package / "models", experiment.model).table
+            if self.catalog.events(table) <= set(self.source.events):
+                found.append(experiment)
+        return found
 
     def slices(self, table: Table, day: date) -> dict[str, Slice]:
         """What each name in the table's query stands for when its day is built, cut at the first day of logs."""

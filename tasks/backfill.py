@@ -12,7 +12,6 @@ import luigi
 
 from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
-from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from dsp_pipeline.warehouse.base import Table
 from tasks.days import DaysTask
 from tasks.feature_build import upstream
@@ -122,9 +121,8 @@ class Backfill(DaysTask, luigi.WrapperTask):
         if chosen in ("", "none"):
             return []
         if chosen == "experiments":
-            folder = one.package / "experiments"
-            experiments = [load_experiment(folder, name) for name in find_experiments(folder)]
-            tables = [one.trial(experiment.name, arm).table for experiment in experiments for arm in experiment.arms]
+            arms = [(experiment.name, arm) for experiment in one.experiments() for arm in experiment.arms]
+            tables = [one.trial(*arm).table for arm in arms]
             return list(dict.fromkeys(name for table in tables for name in _below(table)))
         names = [name.strip() for name in chosen.split(",")]
         for name in names:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from functools import cache
 
 import luigi
 from luigi.task import MixinNaiveBulkComplete
 
 from dsp_pipeline.errors import ExperimentError
 from dsp_pipeline.platform import HOURS
-from dsp_pipeline.training.experiment import Experiment, find_experiments, load_experiment
+from dsp_pipeline.training.experiment import Experiment
+from dsp_pipeline.training.model import load_model
 from tasks.bigquery_load import BigQueryLoad
 from tasks.changes import late
+from tasks.check_data import checks
 from tasks.export_model import ExportModel
 from tasks.parameters import DayParameter
 from tasks.plan import steps
@@ -23,7 +26,11 @@ log = logging.getLogger("dsp")
 
 
 class DailyPipeline(MixinNaiveBulkComplete, luigi.WrapperTask):
-    """All logs of the day in the warehouse, and every arm of every experiment trained, judged on it and exported."""
+    """All logs of the day in the warehouse and checked, and every arm of every experiment trained, judged and exported.
+
+    It stands for logs up to the end of the day after. An experiment is judged on the newest day whose labels are whole
+    by then: the day itself where a click counts for a day, an older one where a conversion counts for several.
+    """
 
     date = DayParameter(description="the day, as 2026-11-21")
 
@@ -33,12 +40,14 @@ class DailyPipeline(MixinNaiveBulkComplete, luigi.WrapperTask):
         self._exports()  # which looks at all the team's files
 
     def requires(self) -> list[luigi.Task]:
+        events = platform().source.events
         loads = [
             BigQueryLoad(event=event, hour=datetime(self.date.year, self.date.month, self.date.day, hour))
-            for event in platform().source.events
+            for event in events
             for hour in HOURS
         ]
-        return [*loads, *self._exports()]
+        checked = [check for event in events for check in checks(event, [self.date])]
+        return [*loads, *checked, *self._exports()]
 
     def run(self) -> None:
         """All is made; what it stands on may have changed since it was taken in."""
@@ -46,17 +55,27 @@ class DailyPipeline(MixinNaiveBulkComplete, luigi.WrapperTask):
             log.warning(sentence)
 
     def _exports(self) -> list[ExportModel]:
-        folder = platform().package / "experiments"
-        experiments = [load_experiment(folder, name) for name in find_experiments(folder)]
+        experiments, first = platform().experiments(), platform().settings.first_date
         _refuse_two_served(experiments)
-        if self.date == platform().settings.first_date:
-            log.warning("there is no day to train on before %s, the first day of logs: it is only loaded", self.date)
-            return []
-        return [
-            ExportModel(experiment=experiment.name, arm=arm, date=self.date)
-            for experiment in experiments
-            for arm in experiment.arms
-        ]
+        found = []
+        for experiment in experiments:
+            day = self.date - timedelta(days=_days_waited(experiment))
+            if day > first:
+                found += [ExportModel(experiment=experiment.name, arm=arm, date=day) for arm in experiment.arms]
+            else:
+                _tell_untrained(experiment.name, self.date)
+        return found
+
+
+def _days_waited(experiment: Experiment) -> int:
+    """How many days before the pipeline's day the newest one lies whose labels are whole."""
+    one = platform()
+    return max(0, one.catalog.days_after(load_model(one.package / "models", experiment.model).table) - 1)
+
+
+@cache  # told once
+def _tell_untrained(experiment: str, day: date) -> None:
+    log.warning("there is no day to train %s on yet on %s: logs begin later than it needs", experiment, day)
 
 
 def _refuse_two_served(experiments: list[Experiment]) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from luigi.task import flatten
 
 from dsp_pipeline.errors import UnknownNameError
-from dsp_pipeline.training.experiment import find_experiments, load_experiment
 from tasks.bigquery_load import BigQueryLoad
 from tasks.check_data import CheckData
 from tasks.export_model import ExportModel
@@ -70,9 +69,8 @@ def _built_from(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
 
 def _trained_on(partitions: set[tuple[str, str]]) -> list[ReceiptTask]:
     """The models that learned from, or were judged on, one of these, and their bundles."""
-    folder = platform().package / "experiments"
     found: list[ReceiptTask] = []
-    for experiment in (load_experiment(folder, name) for name in find_experiments(folder)):
+    for experiment in platform().experiments():
         for arm in experiment.arms:
             for day in _days()[1:]:  # there is nothing to learn from before the first
                 export = ExportModel(experiment=experiment.name, arm=arm, date=day)

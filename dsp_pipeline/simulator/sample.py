@@ -132,13 +132,6 @@ class Sample:
             )
 
 
-def days_after(catalog: Catalog, name: str) -> int:
-    """How many days after its own a table reads, itself or through what it reads."""
-    if name in EVENTS:
-        return 0
-    return max((max(0, read.last + days_after(catalog, read.table)) for read in catalog.query(name).reads), default=0)
-
-
 def _partitions(table: Table, day: date) -> list[str]:
     return [f"{day}T{hour:02}" for hour in range(24)] if table.name in EVENTS else [day.isoformat()]
 

@@ -53,6 +53,18 @@ class Catalog:
         for table in self.tables():
             self._check(table, ())
 
+    def events(self, table: str) -> set[str]:
+        """The events that a table is made of, however far up; an event is made of itself."""
+        if table in EVENTS:
+            return {table}
+        return {event for read in self.query(table).reads for event in self.events(read.table)}
+
+    def days_after(self, table: str) -> int:
+        """How many days after its own a table reads, itself or through what it reads."""
+        if table in EVENTS:
+            return 0
+        return max((max(0, read.last + self.days_after(read.table)) for read in self.query(table).reads), default=0)
+
     def version(self, table: str, event_versions: Mapping[str, str], first_date: str = "") -> Version:
         """`table`'s query and the versions of all that it reads, and so of all that is upstream.
 

@@ -57,7 +57,7 @@ def deliver(folder: Folder) -> str:
 
 
 def content(folder: Folder) -> dict[str, Any]:
-    """What each output holds: its rows and the checksums of its files, but of pages and bundles: these hold the time."""
+    """What outputs hold: their rows and the checksums of their files, but of pages and bundles: these hold the time."""
     return {
         address: (
             one["rows"],

@@ -26,7 +26,7 @@ from dsp_pipeline.events.decode import Decoder
 from dsp_pipeline.events.source import load_source
 from dsp_pipeline.platform import PACKAGE
 from dsp_pipeline.simulator import sample as simulated
-from dsp_pipeline.simulator.sample import Sample, Span, days_after
+from dsp_pipeline.simulator.sample import Sample, Span
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.training.fit import Fitted, Rows, fit
 from dsp_pipeline.training.model import Model, find_models, load_model
@@ -60,7 +60,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
 
 def trained(model: Model, days: Sample, scratch: Path) -> Fitted:
     catalog = Catalog(PACKAGE / "features")
-    assert days_after(catalog, model.table) <= AFTER, "the sample has too few days after the held-out one"
+    assert catalog.days_after(model.table) <= AFTER, "the sample has too few days after the held-out one"
     split = Days.of([HELD_OUT - timedelta(days=back) for back in range(TRAIN_DAYS, 0, -1)], HELD_OUT)
     key = days.table(model.table).key
     wanted = list(dict.fromkeys((*key, *model.columns, *model.judged_by)))

@@ -17,7 +17,7 @@ from dsp_pipeline.events.decode import Decoder
 from dsp_pipeline.events.source import load_source
 from dsp_pipeline.platform import PACKAGE
 from dsp_pipeline.simulator.lines import hours
-from dsp_pipeline.simulator.sample import Sample, Span, days_after
+from dsp_pipeline.simulator.sample import Sample, Span
 from dsp_pipeline.sql.catalog import Catalog
 from dsp_pipeline.warehouse.memory import Memory
 from tests.simulator.conftest import Folder
@@ -122,5 +122,5 @@ def test_an_event_that_the_sample_lacks_is_told(tmp_path: Path) -> None:
 
 def test_days_after_are_those_that_the_label_window_needs() -> None:
     """click_rate reads the clicks of the next day; daily tables read no day to come."""
-    assert (days_after(CATALOG, "click_rate"), days_after(CATALOG, "campaign_daily")) == (1, 0)
-    assert days_after(CATALOG, "click") == 0
+    assert (CATALOG.days_after("click_rate"), CATALOG.days_after("campaign_daily")) == (1, 0)
+    assert CATALOG.days_after("click") == 0
