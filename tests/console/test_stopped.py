@@ -78,7 +78,8 @@ def test_a_query_that_explodes_is_stopped(
     assert said in done.text.splitlines()[-1], done.text
     assert "Traceback" not in done.text
     assert not spilt(own)
-    assert not any((own.lake / ".scratch").iterdir())
+    left = {path.name for path in (own.lake / ".scratch").iterdir()}
+    assert left <= {"matplotlib"}  # what that knows of this machine's fonts
 
 
 def test_the_janitor_removes_what_a_killed_query_left(own: Folder) -> None:
