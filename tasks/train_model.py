@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,8 @@ log = logging.getLogger("dsp")
 SCORES, REPLAY = "scores.parquet", "replay.parquet"
 FILES = (MODEL, FEATURES, METRICS, GOLDEN, CARD, SCORES)
 _JUDGED_ROWS = 2_000_000  # of the held-out day, so that memory does not grow with it: whole units, drawn by their hash
-_TELL_EVERY = 1.0  # seconds between two notes of progress to luigid
+_TELL_EVERY, _LOG_EVERY = 1.0, 15.0  # seconds between two notes of progress to luigid, and in the log
+_BLOCKS, _CURVE = "▁▂▃▄▅▆▇█", 24
 
 
 class TrainModel(StoreTask):
@@ -158,14 +159,31 @@ class TrainModel(StoreTask):
         )
 
     def _progress(self) -> Progress:
-        told_at = time.monotonic()
+        """Tells luigid every second and the log now and then, with the curve of the log loss so far."""
+        told_at = logged_at = time.monotonic()
+        losses: list[float] = []
 
         def tell(done: int, rounds: int, log_loss: float) -> None:
-            nonlocal told_at
-            if time.monotonic() - told_at > _TELL_EVERY:
-                told_at = time.monotonic()
-                if self.set_status_message and self.set_progress_percentage:  # luigi runs it, not Restate
-                    self.set_status_message(f"{done} of at most {rounds} trees, log loss {log_loss:.5f}")
-                    self.set_progress_percentage(round(100 * done / rounds))
+            nonlocal told_at, logged_at
+            losses.append(log_loss)
+            now = time.monotonic()
+            if now - told_at <= _TELL_EVERY:
+                return
+            told_at = now
+            said = f"{done} of at most {rounds} trees, log loss {log_loss:.5f} {_curve(losses)}"
+            if self.set_status_message and self.set_progress_percentage:  # luigi runs it, not Restate
+                self.set_status_message(said)
+                self.set_progress_percentage(round(100 * done / rounds))
+            if now - logged_at > _LOG_EVERY:
+                logged_at = now
+                log.info("%s: %s", self, said)
 
         return tell
+
+
+def _curve(losses: Sequence[float]) -> str:
+    """How a loss fell, from its first value to its last, in a line of blocks."""
+    step = max(1, len(losses) // _CURVE)
+    some = losses[step - 1 :: step]
+    low, high = min(some), max(some)
+    return "".join(_BLOCKS[round((one - low) / (high - low or 1) * (len(_BLOCKS) - 1))] for one in some)
