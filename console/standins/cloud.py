@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ class Cloud:
 
     def __enter__(self) -> Cloud:
         with ExitStack() as running:
+            self._forget()  # a run that was killed has left its tables
+            running.callback(self._forget)
             self._s3 = running.enter_context(S3Server())
             self._bigquery = running.enter_context(BigQueryServer(self._folder / "bigquery"))
             self._running = running.pop_all()
@@ -39,6 +42,11 @@ class Cloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+
+    def _forget(self) -> None:
+        """Remove the tables, which the BigQuery stand-in keeps in its folder. Its log stays."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder / "bigquery" / "data")
 
     @property
     def settings(self) -> Mapping[str, str]:

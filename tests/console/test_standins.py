@@ -26,6 +26,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 
 from console.standins import processes
 from console.standins.bigquery import BigQueryServer, python_for_bigquery
+from console.standins.cloud import Cloud
 from console.standins.gcs import GcsServer
 from dsp_pipeline.processes import alive
 
@@ -588,6 +589,20 @@ def test_tables_stay_in_the_folder(installed: None, tmp_path: Path) -> None:
         load(client, rows_of(NOON, "a"), f"{make_table(client, 'kept')}$2026112112")
     with BigQueryServer(tmp_path) as second, connect(second) as client:
         assert ids(client, f"{PROJECT}.lake.kept") == ["a"]
+
+
+def test_a_cloud_forgets_what_it_held(installed: None, tmp_path: Path) -> None:
+    """Its dataset can be made again by the next run, also after one that was killed and could forget nothing."""
+    data = tmp_path / "bigquery" / "data"
+    with Cloud(tmp_path):
+        assert data.is_dir()
+    assert not data.exists()
+    data.mkdir()
+    left = data / "left.txt"
+    left.write_text("of a run that was killed")
+    with Cloud(tmp_path) as cloud:
+        assert cloud.tables() == {}
+        assert not left.exists()
 
 
 STARTS_AND_DIES = """
