@@ -11,7 +11,9 @@ from types import TracebackType
 
 from luigi.configuration import get_config
 from luigi.parameter import MissingParameterException, ParameterException
+from luigi.retcodes import retcode
 from luigi.rpc import RPCError
+from luigi.setup_logging import InterfaceLogging
 from luigi.task_register import TaskClassException, TaskClassNotFoundException
 
 from dsp_pipeline.errors import DspError, UnknownNameError
@@ -27,6 +29,15 @@ _NOISE = (
     "Retrying attempt",
     "Wait for",
 )
+# As in luigi.cfg, which may not be found: by luigi's own, most runs that fail end with 0.
+_RETCODES = {
+    "already_running": 10,
+    "missing_data": 20,
+    "not_run": 25,
+    "task_failed": 30,
+    "scheduling_error": 35,
+    "unhandled_exception": 40,
+}
 
 
 class SentenceFormatter(logging.Formatter):
@@ -110,6 +121,9 @@ def configure() -> None:
     luigi = logging.getLogger("luigi-interface")
     luigi.setLevel(logging.INFO)
     luigi.filters = [_WorthSaying()]
+    InterfaceLogging._configured = True  # luigi would set it up once more where no luigi.cfg forbids it
+    for name, code in _RETCODES.items():
+        getattr(retcode, name)._default = code
     sys.excepthook = _one_sentence
 
 

@@ -71,6 +71,19 @@ def test_a_missing_setting_is_named(tmp_path: Path, setting: str) -> None:
     assert_told(folder.luigi("DailyPipeline", "--date", DAY), 40, f"[dsp] {setting} is not set", "luigi.cfg")
 
 
+GIVEN = {"mode": "local", "lake": "lake", "raw": "raw", "source": "simulator", "first-date": str(FIRST)}
+
+
+def test_without_luigi_cfg_there_is_a_sentence_too(folder: Folder) -> None:
+    """In a folder that has none luigi would set logging up by itself, and end most runs that fail with 0."""
+    (folder.path / "luigi.cfg").unlink()
+    assert_told(folder.luigi("DailyPipeline", "--date", DAY), 40, "[dsp] mode is not set", "has no luigi.cfg")
+    options = [word for name, value in GIVEN.items() for word in (f"--dsp-{name}", value)]
+    assert folder.luigi("DailyPipeline", "--date", DAY, *options).code == 20
+    write_clicks(folder, [b"nonsense\n"])
+    assert_told(folder.luigi(*INGEST, *options), 30, "1 of 1 lines")
+
+
 SQL = "features/campaign_daily.sql"
 
 
