@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dsp_pipeline.errors import TrainingError
+from dsp_pipeline.meter import release_memory
 from dsp_pipeline.training.encode import Encoder
 from dsp_pipeline.training.model import NONE, PLATT, Model
 from dsp_pipeline.training.pages import Pages, write_pages
@@ -107,7 +108,9 @@ def fit(
         from dsp_pipeline.training.judge import Judge
 
         soil = boost.Soil(model, encoder, train, validation, offset, threads, seed)
+        release_memory()  # reading, growing and judging each keep what they freed: the peak would be of their sum
         grown = (grow or boost.grow)(soil, folder, progress)
+        release_memory()
         baseline = Baseline(model.features, seed=seed, offset=offset)
         drift = Drift(model.features)
         for page in train.pages:

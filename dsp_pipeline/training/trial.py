@@ -76,8 +76,7 @@ class Trial:
         ModelError if the model file's `compatible_with` is wrong; SettingsError if a library is not installed.
         """
         file, experiment = self.model.file, self.experiment.file
-        growing = [(_DASK, "grow")] if self.experiment.engine == DASK else []
-        code = reached([(file, None), (_FIT, "fit"), *growing], (file.parents[2], _PROJECT))
+        code = reached([(file, None), (_FIT, "fit")], (file.parents[2], _PROJECT))
         try:
             counts = compatible(code.fingerprint, self.model.compatible_with)
         except ValueError as error:
@@ -90,7 +89,7 @@ class Trial:
             f"reads {self.table.name}": self.table.version,
             "parameters": json.dumps(dict(self.model.parameters), sort_keys=True),
             **{name: str(getattr(self.model, name)) for name in RECIPE},
-            "engine": self.experiment.engine,
+            "engine": self._engine(),
             "train_days": str(self.experiment.train_days),
             "first_date": str(self.first_date),
             "seed": str(SEED),
@@ -101,6 +100,11 @@ class Trial:
             f"experiments/{experiment.name}": experiment.read_text(encoding="utf-8"),
         }
         return Version(f"model/{self.experiment.name}/{self.arm.name}", parts, texts, self.model.compatible_with)
+
+    def _engine(self) -> str:
+        """With the code that uses a cluster, which `fit` does not reach by itself."""
+        engine = self.experiment.engine
+        return f"{engine} {reached([(_DASK, 'grow')], [_PROJECT]).fingerprint}" if engine == DASK else engine
 
     @property
     def sampling(self) -> Sampling | None:
