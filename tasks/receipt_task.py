@@ -12,11 +12,12 @@ from typing import Any
 import luigi
 from luigi.task import MixinNaiveBulkComplete
 
-from dsp_pipeline.errors import NotFoundError, NotReadyError
+from dsp_pipeline.errors import DspError, NotFoundError, NotReadyError, StorageError, first_line
 from dsp_pipeline.fingerprint import Version
 from dsp_pipeline.meter import release_memory
 from dsp_pipeline.platform import Platform
 from dsp_pipeline.receipts import Draft, Input, Receipt
+from dsp_pipeline.storage.local import cure, is_full
 from dsp_pipeline.warehouse.base import Slice
 from targets.receipt import ReceiptIndex, ReceiptTarget
 from tasks.settings import platform, refuse_before_first
@@ -138,6 +139,10 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
             draft = self.platform.draft(address, self.version(), self.inputs())
             try:
                 receipt = self.make(draft, replace=replace)
+            except OSError as error:
+                if isinstance(error, DspError) or not is_full(error):
+                    raise
+                raise StorageError(f"{address} cannot be written: {first_line(error)}; {cure(error)}.") from error
             finally:
                 release_memory()
         self.output().written(receipt)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import time
@@ -16,6 +18,8 @@ from dsp_pipeline.errors import ConflictError, NotFoundError, StorageError
 from dsp_pipeline.storage.base import Stored, checked
 
 _ASIDE = ".aside"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CUT = re.compile(r"\d+ requested and \d+ written")  # what numpy says of a full disk, without an errno
 
 
 class LocalFolder:
@@ -52,9 +56,7 @@ class LocalFolder:
         except StorageError:
             raise
         except OSError as error:
-            raise StorageError(
-                f"{target} cannot be written: {error.strerror}; give [dsp] lake a folder that you may write."
-            ) from error
+            raise StorageError(f"{target} cannot be written: {error.strerror}; {cure(error)}.") from error
 
     def list(self, prefix: str) -> Iterator[Stored]:
         folder, slash, _ = prefix.rpartition("/")
@@ -125,6 +127,16 @@ class LocalFolder:
         with open(self.root / _ASIDE / "lock", "a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or what a user may have of it, is full."""
+    return error.errno in _FULL or _CUT.search(str(error)) is not None
+
+
+def cure(error: OSError) -> str:
+    """What helps where a file of the lake or of scratch cannot be written."""
+    return "make room in [dsp] lake and scratch" if is_full(error) else "give [dsp] lake a folder that you may write"
 
 
 def _etag(facts: os.stat_result) -> str:

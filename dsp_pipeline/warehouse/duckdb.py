@@ -24,7 +24,7 @@ from dsp_pipeline.errors import ConflictError, StorageError, WarehouseError, fir
 from dsp_pipeline.events.arrow import ARROW_TYPES, arrow_schema
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.receipts import Draft, File, Receipt
-from dsp_pipeline.storage.local import LocalFolder
+from dsp_pipeline.storage.local import LocalFolder, cure
 from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from dsp_pipeline.sql.query import Query
-
-_WRITABLE = "give [dsp] lake a folder that you may write"
 
 
 class DuckDBWarehouse:
@@ -82,7 +80,7 @@ class DuckDBWarehouse:
         except BaseException as error:
             aside.unlink(missing_ok=True)
             if isinstance(error, OSError) and not isinstance(error, StorageError):
-                raise StorageError(f"{table.address}/{partition} cannot be loaded: {error}; {_WRITABLE}.") from error
+                raise StorageError(f"{table.address}/{partition} cannot be loaded: {error}; {cure(error)}.") from error
             raise
         return self._commit(table, partition, aside, written, draft, replace)
 
@@ -184,7 +182,7 @@ class DuckDBWarehouse:
         except StorageError:
             raise
         except OSError as error:
-            raise StorageError(f"{target} cannot be written: {error.strerror}; {_WRITABLE}.") from error
+            raise StorageError(f"{target} cannot be written: {error.strerror}; {cure(error)}.") from error
         finally:
             aside.unlink(missing_ok=True)
         return receipt
@@ -194,7 +192,7 @@ class DuckDBWarehouse:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{folder} cannot be written: {error.strerror}; {_WRITABLE}.") from error
+            raise StorageError(f"{folder} cannot be written: {error.strerror}; {cure(error)}.") from error
         return folder / f"{os.getpid()}-{table.address}-{partition}-{secrets.token_hex(4)}.parquet"
 
     def _paths(self, slice_: Slice) -> list[Path]:
