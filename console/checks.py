@@ -141,11 +141,18 @@ def _libraries() -> Iterator[tuple[str, str]]:
 def _scheduler() -> Iterator[tuple[str, str]]:
     """luigid is a convenience of many workers; one worker does without."""
     given = core()
-    address = (given.scheduler_url or f"http://{given.scheduler_host}:{given.scheduler_port}").rstrip("/")
+    asked = (given.scheduler_url or f"http://{given.scheduler_host}:{given.scheduler_port}").rstrip("/")
+    ours = luigid.address()
+    address = ours or asked
     try:
-        yield OK, f"{address}, {count(luigid.count(address, 'RUNNING'), 'task')} running"
+        told = f"{address}, {count(luigid.count(address, 'RUNNING'), 'task')} running"
     except DspError:
         yield WARNING, f"no luigid answers at {address}; `make ui` starts one, or give luigi --local-scheduler."
+        return
+    if ours and ours != asked.replace("//localhost", "//127.0.0.1"):
+        yield WARNING, f"{told}; a plain `luigi` asks {asked}, so give it --scheduler-url {ours}."
+    else:
+        yield OK, told
 
 
 def _memory(one: Platform) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,13 @@ def start() -> str:
                 _NOTE.unlink(missing_ok=True)
                 raise DspError(f"luigid did not start; see {STATE / 'luigid.log'}.")
             time.sleep(0.05)
-    return f"http://{_HOST}:{note['port']}"
+    return _address(note)
+
+
+def address() -> str | None:
+    """Where the luigid of this folder is; None if none runs."""
+    note = _running()
+    return _address(note) if note else None
 
 
 def stop() -> bool:
@@ -82,6 +88,10 @@ def ask(address: str, method: str, **arguments: Any) -> Any:
             return json.load(answer)["response"]
     except (OSError, ValueError, KeyError) as error:
         raise DspError(f"luigid at {address} does not answer ({error}); see {STATE / 'luigid.log'}.") from error
+
+
+def _address(note: dict[str, int]) -> str:
+    return f"http://{_HOST}:{note['port']}"
 
 
 def _running() -> dict[str, int] | None:

@@ -61,7 +61,7 @@ def test_luigid_listens_on_loopback_only(folder: Folder) -> None:
 
 
 def test_a_taken_port_is_left_alone(folder: Folder) -> None:
-    """When the port of luigi.cfg (8082 unless it says so) is taken, a free one is used."""
+    """When the port of luigi.cfg (8082 unless it says so) is taken, a free one is used, and `dsp doctor` tells."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -71,6 +71,12 @@ def test_a_taken_port_is_left_alone(folder: Folder) -> None:
     assert note["port"] != taken
     with urllib.request.urlopen(f"{address}/static/visualiser/index.html", timeout=10) as page:  # noqa: S310
         assert page.status == 200
+    (told,) = [one for one in json.loads(folder.dsp("doctor", "--json").out) if one["check"] == "luigid"]
+    assert (told["state"], told["found"]) == (
+        "warning",
+        f"{address}, 0 tasks running; a plain `luigi` asks http://localhost:{taken}, so give it "
+        f"--scheduler-url {address}.",
+    )
 
 
 def test_the_port_of_luigi_cfg_is_used(folder: Folder) -> None:
