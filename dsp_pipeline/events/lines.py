@@ -102,9 +102,10 @@ class LineReader:
                     chunk = stream.read(_CHUNK)
                 except (EOFError, zlib.error, isal_zlib.error, OSError) as error:  # type: ignore[misc]
                     raise TruncatedFileError(
-                        f"{file.key} is cut off or damaged after line {number - 1} ({error}); "
-                        "have it delivered again and run the hour again."
+                        f"{file.key} is cut off or damaged ({error}); have it delivered again and run the hour again."
                     ) from error
+                if not begun and not chunk:
+                    self._refuse_nothing(file)
                 text = rest + (chunk if begun else chunk.removeprefix(codecs.BOM_UTF8))
                 begun = True
                 if dropping:  # in the middle of a line that is too long
@@ -123,6 +124,17 @@ class LineReader:
                 if len(rest) > MAX_LINE:
                     self._reject_too_long(file, number, rest)
                     rest, dropping = b"", True
+
+    def _refuse_nothing(self, file: RawFile) -> None:
+        """TruncatedFileError if a file without text has no bytes either: an empty one that was compressed has some."""
+        if self.compression == "none":
+            return
+        with file.open() as raw:
+            if not raw.read(1):
+                raise TruncatedFileError(
+                    f"{file.key} is cut off (0 bytes, and of {self.compression} even no lines are some); "
+                    "have it delivered again and run the hour again."
+                )
 
     def _reject_too_long(self, file: RawFile, number: int, line: bytes) -> None:
         self.reject(Reject(file.key, number, "too_long", line[:200].decode("utf-8", "replace")))
