@@ -1,10 +1,9 @@
 -- One row per impression of @date: whether it was clicked within 24 hours, and what was known before it was served.
--- Trailing rates are of the seven days before @date, drawn towards the overall rate as if more impressions had been
--- seen at that rate: 200 for a campaign, creative or placement, 250 for a user, about as many as it takes to tell two
--- of them apart. A weaker pull would make the same rate mean less in a week of short history. Before there is any
--- history they are null.
--- reads: impression [0, 0], click [0, +1], campaign_daily [-7, -1], creative_daily [-7, -1],
---        placement_daily [-7, -1], user_daily [-7, -1]
+-- What is known of users, ads and places comes from days before @date: a bidder looks it up where this query does, and
+-- who is unknown there has the rate of all. Before there is any history rates are null.
+-- reads: impression [0, 0], click [0, +1], overall_click_rate [0, 0], campaign_click_rate [0, 0],
+--        creative_click_rate [0, 0], placement_click_rate [0, 0], site_click_rate [0, 0], user_click_rate [0, 0],
+--        segment_click_lift [0, 0]
 -- key: impression_id
 WITH shown AS (
   -- A logger that sends again may stamp the same impression twice, in two hours.
@@ -23,46 +22,18 @@ clicked_impression AS (
   GROUP BY impression_id
 ),
 
-overall AS (
-  SELECT SAFE_DIVIDE(SUM(clicks), SUM(impressions)) AS click_rate
-  FROM creative_daily
-),
-
-campaign AS (
-  SELECT
-    campaign_id,
-    SUM(impressions) AS impressions,
-    SUM(clicks) AS clicks
-  FROM campaign_daily
-  GROUP BY campaign_id
-),
-
-creative AS (
-  SELECT
-    creative_id,
-    SUM(impressions) AS impressions,
-    SUM(clicks) AS clicks
-  FROM creative_daily
-  GROUP BY creative_id
-),
-
-placement AS (
-  SELECT
-    placement_id,
-    SUM(impressions) AS impressions,
-    SUM(clicks) AS clicks
-  FROM placement_daily
-  GROUP BY placement_id
-),
-
 audience AS (
+  -- What the segments of the user are to the advertiser, taken together.
   SELECT
-    user_id,
-    SUM(impressions) AS impressions,
-    SUM(IF(date = DATE_SUB(@date, INTERVAL 1 DAY), impressions, 0)) AS impressions_of_yesterday,
-    SUM(clicks) AS clicks
-  FROM user_daily
-  GROUP BY user_id
+    impression.impression_id,
+    impression.served_at,
+    SUM(segment_click_lift.log_lift) AS log_lift,
+    MAX(segment_click_lift.log_lift) AS highest_log_lift
+  FROM impression
+  CROSS JOIN UNNEST(impression.segments) AS tag
+  INNER JOIN segment_click_lift
+    ON impression.advertiser_id = segment_click_lift.advertiser_id AND tag = segment_click_lift.segment
+  GROUP BY impression.impression_id, impression.served_at
 )
 
 SELECT
@@ -72,41 +43,52 @@ SELECT
     clicked_impression.first_clicked_at < TIMESTAMP_ADD(impression.served_at, INTERVAL 24 HOUR),
     FALSE
   ) AS clicked,
+  impression.user_id,
+  impression.placement_id,
+  impression.advertiser_id,
+  impression.exchange,
+  impression.region,
+  impression.placement_visibility AS visibility,
+  impression.placement_format AS format,
+  CONCAT(CAST(impression.placement_width AS STRING), 'x', CAST(impression.placement_height AS STRING)) AS size,
+  FARM_FINGERPRINT(impression.user_agent) & 63 AS device_code,
+  FARM_FINGERPRINT(impression.city) & 255 AS city_code,
+  FARM_FINGERPRINT(CONCAT(impression.creative_id, '|', impression.placement_id)) & 1023 AS creative_placement_code,
   EXTRACT(HOUR FROM impression.served_at) AS hour_of_day,
   EXTRACT(DAYOFWEEK FROM impression.served_at) AS day_of_week,
-  impression.placement_width * impression.placement_height AS slot_area,
   impression.bid_floor_micros AS floor_micros,
   impression.placement_position AS position,
-  COALESCE(ARRAY_LENGTH(impression.segments), 0) AS segment_count,
-  FARM_FINGERPRINT(impression.exchange) & 63 AS exchange_code,
-  FARM_FINGERPRINT(impression.region) & 63 AS region_code,
-  FARM_FINGERPRINT(impression.user_agent) & 63 AS device_code,
-  FARM_FINGERPRINT(
-    CONCAT(impression.campaign_id, '|', CAST(EXTRACT(HOUR FROM impression.served_at) AS STRING))
-  ) & 255 AS campaign_hour_code,
-  FARM_FINGERPRINT(CONCAT(impression.creative_id, '|', impression.placement_id)) & 255 AS creative_placement_code,
-  FARM_FINGERPRINT(CONCAT(impression.segments[SAFE_OFFSET(0)], '|', impression.creative_id)) & 255
-    AS segment_creative_code,
-  (COALESCE(campaign.clicks, 0) + 200 * overall.click_rate) / (COALESCE(campaign.impressions, 0) + 200)
-    AS campaign_click_rate_7d,
-  (COALESCE(creative.clicks, 0) + 200 * overall.click_rate) / (COALESCE(creative.impressions, 0) + 200)
-    AS creative_click_rate_7d,
-  (COALESCE(placement.clicks, 0) + 200 * overall.click_rate) / (COALESCE(placement.impressions, 0) + 200)
-    AS placement_click_rate_7d,
-  (COALESCE(audience.clicks, 0) + 250 * overall.click_rate) / (COALESCE(audience.impressions, 0) + 250)
-    AS user_click_rate_7d,
-  COALESCE(audience.impressions_of_yesterday, 0) AS user_impressions_1d
+  ARRAY_LENGTH(impression.segments) AS segment_count,
+  COALESCE(campaign_click_rate.click_rate, overall_click_rate.click_rate) AS campaign_click_rate_14d,
+  COALESCE(creative_click_rate.click_rate, overall_click_rate.click_rate) AS creative_click_rate_14d,
+  COALESCE(placement_click_rate.click_rate, overall_click_rate.click_rate) AS placement_click_rate_14d,
+  COALESCE(site_click_rate.click_rate, overall_click_rate.click_rate) AS site_click_rate_14d,
+  COALESCE(user_click_rate.click_rate, overall_click_rate.click_rate) AS user_click_rate_14d,
+  COALESCE(user_click_rate.impressions_1d, 0) AS user_impressions_1d,
+  COALESCE(user_click_rate.impressions_7d, 0) AS user_impressions_7d,
+  user_click_rate.days_since_seen AS user_days_since_seen,
+  user_click_rate.days_since_clicked AS user_days_since_clicked,
+  COALESCE(audience.log_lift, 0) AS segments_log_lift_14d,
+  COALESCE(audience.highest_log_lift, 0) AS segments_highest_log_lift_14d,
+  -- What the rate were if ad, place and audience knew nothing of each other.
+  COALESCE(creative_click_rate.click_rate, overall_click_rate.click_rate)
+  * COALESCE(SAFE_DIVIDE(placement_click_rate.click_rate, overall_click_rate.click_rate), 1)
+  * EXP(COALESCE(audience.log_lift, 0)) AS combined_click_rate_14d
 FROM impression
 INNER JOIN shown
   ON impression.impression_id = shown.impression_id AND impression.served_at = shown.served_at
-CROSS JOIN overall
+CROSS JOIN overall_click_rate
 LEFT JOIN clicked_impression
   ON impression.impression_id = clicked_impression.impression_id
-LEFT JOIN campaign
-  ON impression.campaign_id = campaign.campaign_id
-LEFT JOIN creative
-  ON impression.creative_id = creative.creative_id
-LEFT JOIN placement
-  ON impression.placement_id = placement.placement_id
+LEFT JOIN campaign_click_rate
+  ON impression.campaign_id = campaign_click_rate.campaign_id
+LEFT JOIN creative_click_rate
+  ON impression.creative_id = creative_click_rate.creative_id
+LEFT JOIN placement_click_rate
+  ON impression.placement_id = placement_click_rate.placement_id
+LEFT JOIN site_click_rate
+  ON impression.site_domain = site_click_rate.site_domain
+LEFT JOIN user_click_rate
+  ON impression.user_id = user_click_rate.user_id
 LEFT JOIN audience
-  ON impression.user_id = audience.user_id
+  ON impression.impression_id = audience.impression_id AND impression.served_at = audience.served_at
