@@ -15,7 +15,6 @@ from typing import Any
 
 from dsp_pipeline.meter import Meter
 
-
 _PAGE = ".html"
 
 
