@@ -105,7 +105,16 @@ class Catalog:
                 near = UnknownNameError("table", read.table, [*self._found(), *EVENTS])
                 raise SqlError(query.path, self._reads_line(query), f"`reads:` names an {near}")
             self._check(read.table, (*above, table))
+        from dsp_pipeline.sql.unknown import check_columns
+
+        check_columns(query, {read.table: self._columns(read.table) for read in query.reads})
         self._checked.add(table)
+
+    def _columns(self, table: str) -> tuple[str, ...]:
+        """What a query can read of an event or a table. The platform adds the day to each table."""
+        if table in EVENTS:
+            return tuple(column.name for column in EVENTS[table].columns)
+        return (*self.query(table).columns, "date")
 
     @staticmethod
     def _reads_line(query: Query) -> int:

@@ -31,6 +31,7 @@ from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
 from dsp_pipeline.warehouse.interruptible import interruptible
 from dsp_pipeline.warehouse.nothing import nothing_of
+from dsp_pipeline.warehouse.refusal import refusal
 from dsp_pipeline.warehouse.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class DuckDBWarehouse:
 
         from dsp_pipeline.sql.translate import to_duckdb
 
+        assert not isinstance(table.definition, Event)
         partition = day.isoformat()
         select = to_duckdb(self._bound(table.definition, inputs))
         columns = ", ".join(f'"{column}"' for column in table.key)
@@ -112,7 +114,8 @@ class DuckDBWarehouse:
             written, twice = interruptible(connection, made)
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
-            raise WarehouseError(f"{table.name} of {partition} cannot be built: {first_line(error)}") from error
+            told = refusal(error, table.definition.path)
+            raise WarehouseError(f"{table.name} of {partition} cannot be built: {told}") from error
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
@@ -148,7 +151,7 @@ class DuckDBWarehouse:
         try:
             answer = interruptible(connection, lambda: connection.sql(select, params={"date": day}).to_arrow_table())
         except duckdb.Error as error:
-            raise WarehouseError(f"{query.name} of {day} cannot be answered: {first_line(error)}") from error
+            raise WarehouseError(f"{query.name} of {day} cannot be answered: {refusal(error, query.path)}") from error
         rows: list[dict[str, Any]] = answer.to_pylist()
         return rows
 
@@ -202,11 +205,10 @@ class DuckDBWarehouse:
             paths.extend(self.root / file.key for file in receipt.files)
         return paths
 
-    def _bound(self, query: Event | Query, inputs: Mapping[str, Slice]) -> exp.Expr:
+    def _bound(self, query: Query, inputs: Mapping[str, Slice]) -> exp.Expr:
         """The query with each name replaced by exactly the partitions of its slice."""
         from dsp_pipeline.sql.bind import bind
 
-        assert not isinstance(query, Event)
         return bind(query.tree, {name: self._relation(slice_) for name, slice_ in inputs.items()})
 
     def _relation(self, slice_: Slice) -> exp.Expr:

@@ -15,7 +15,7 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from dsp_pipeline.errors import WarehouseError, first_line
+from dsp_pipeline.errors import WarehouseError
 from dsp_pipeline.events.schema import Event
 from dsp_pipeline.sql.bind import bind
 from dsp_pipeline.sql.query import Query
@@ -24,6 +24,7 @@ from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled
 from dsp_pipeline.warehouse.interruptible import interruptible
 from dsp_pipeline.warehouse.nothing import TYPES, nothing_of
+from dsp_pipeline.warehouse.refusal import refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,11 +111,14 @@ class Memory:
             ).fetchone()
             return number, types, twice
 
+        assert isinstance(table.definition, Query)
         try:
             self._give(inputs)
             number, types, twice = interruptible(self._connection, made)
         except duckdb.Error as error:
-            raise WarehouseError(f"{table.name} of {day} cannot be built: {self._told(error)}") from error
+            raise WarehouseError(
+                f"{table.name} of {day} cannot be built: {self._told(error, table.definition)}"
+            ) from error
         if twice:
             raise doubled(table, day.isoformat(), twice[:-1], twice[-1])
         assert number is not None
@@ -129,7 +133,7 @@ class Memory:
                 self._connection, lambda: self._connection.sql(sql, params={"date": day}).to_arrow_table()
             )
         except duckdb.Error as error:
-            raise WarehouseError(f"{query.name} of {day} cannot be answered: {self._told(error)}") from error
+            raise WarehouseError(f"{query.name} of {day} cannot be answered: {self._told(error, query)}") from error
         rows: list[dict[str, Any]] = answer.to_pylist()
         return rows
 
@@ -148,12 +152,12 @@ class Memory:
         try:
             return _types(self._connection.sql(sql, params={"date": date(2000, 1, 1)} if "$date" in sql else None))
         except duckdb.Error as error:
-            raise WarehouseError(f"{table.name} cannot be built: {first_line(error)}") from error
+            raise WarehouseError(f"{table.name} cannot be built: {self._told(error, table.definition)}") from error
 
-    def _told(self, error: duckdb.Error) -> str:
+    def _told(self, error: duckdb.Error, query: Query) -> str:
         if isinstance(error, duckdb.OutOfMemoryException):
             return f"it needs more than {self._room}; look for a join that lacks a condition"
-        return first_line(error)
+        return refusal(error, query.path)
 
     def _give(self, inputs: Mapping[str, Slice]) -> None:
         """Views of the slices, by the names that queries have for them."""

@@ -304,7 +304,7 @@ def test_partitions_of_unknown_size_are_estimated(own: Folder) -> None:
         (
             "impression.campaign_id,",
             "impression.campain_id AS campaign_id,",
-            ("campaign_daily of", "campain_id"),
+            (f"{SQL}:", "impression has no column campain_id; did you mean campaign_id"),
             ("--sample",),
         ),
         ("GROUP BY impression.campaign_id", "GROUP BY 1, impression.city", ("its key must name one row",), ()),

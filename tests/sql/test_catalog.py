@@ -52,6 +52,52 @@ def test_file_name_must_be_a_free_table_name(tmp_path: Path, name: str) -> None:
         Catalog(tmp_path).tables()
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "told"),
+    [
+        ("SELECT impression_id,\n  impresion.campaign_id AS c\nFROM impression AS impresion", None, None),
+        ("SELECT impression_id,\n  i.campain_id AS c\nFROM impression AS i", 5, "impression has no column campain_id"),
+        ("SELECT impression_id,\n  i.clicked_at AS c\nFROM impression AS i", 5, "has no column clicked_at"),
+        ("SELECT impression_id,\n  campain_id AS c\nFROM impression", 5, "no column campain_id; did you mean camp"),
+        (
+            "WITH i AS (SELECT impression_id, date AS d FROM impression) SELECT impression_id, i.d FROM i",
+            4,
+            "column date",
+        ),
+        ("SELECT impression_id, i.Campaign_Id AS c FROM impression AS i", None, None),
+        (
+            "WITH i AS (SELECT impression_id, 1 AS x FROM impression) SELECT impression_id, i.x, x AS y FROM i",
+            None,
+            None,
+        ),
+        ("SELECT impression_id, s, at FROM impression, UNNEST(segments) AS s WITH OFFSET AS at", None, None),
+        ("SELECT impression_id, EXTRACT(HOUR FROM served_at) AS h FROM impression", None, None),
+        ("SELECT impression_id, DATE_DIFF(@date, DATE(served_at), DAY) AS d FROM impression", None, None),
+    ],
+)
+def test_a_column_that_nobody_has_is_told_with_its_line(
+    tmp_path: Path, body: str, line: int | None, told: str | None
+) -> None:
+    """Before anything is built, with near matches; what the query calls a column itself is one."""
+    write(tmp_path, body=body, reads="click [0, 0]" if "FROM click" in body else "impression [0, 0]")
+    catalog = Catalog(tmp_path)
+    if told is None:
+        catalog.check()
+        return
+    with pytest.raises(SqlError, match=rf"labels\.sql:{line}: .*{told}"):
+        catalog.check()
+
+
+def test_a_table_has_the_columns_of_its_query_and_the_day(tmp_path: Path) -> None:
+    """The platform adds `date`; an event has none."""
+    write(tmp_path, "labels", body="SELECT impression_id, 1 AS shown FROM impression", reads="impression [0, 0]")
+    write(tmp_path, "rates", body="SELECT impression_id, date AS on_day, shown FROM labels", reads="labels [-7, -1]")
+    Catalog(tmp_path).check()
+    write(tmp_path, "rates", body="SELECT impression_id,\n  l.show AS s FROM labels AS l", reads="labels [-7, -1]")
+    with pytest.raises(SqlError, match=r"rates\.sql:5: labels has no column show; did you mean shown\?"):
+        Catalog(tmp_path).check()
+
+
 def test_read_of_nothing_is_refused(tmp_path: Path) -> None:
     """What is read must be an event or another file."""
     write(tmp_path, "rates", **table_over("imprssion"))

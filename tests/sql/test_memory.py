@@ -95,7 +95,7 @@ def test_only_columns_that_the_query_names_are_read(tmp_path: Path) -> None:
 
 
 def test_wrong_answers_are_errors(tmp_path: Path, memory: Memory) -> None:
-    """A key that is there twice, and a query that fails; each names the table and the day."""
+    """A key that is there twice, and a query that fails; each names the table and the day, an unknown name its file."""
     memory.hold(CLICK, [_batch(3, HOUR)])
     twice = query_table(tmp_path, "twice", "SELECT 1 AS click_id FROM click")
     with pytest.raises(WarehouseError, match="twice of 2026-11-21 has 3 rows with click_id=1"):
@@ -103,6 +103,11 @@ def test_wrong_answers_are_errors(tmp_path: Path, memory: Memory) -> None:
     fails = query_table(tmp_path, "fails", "SELECT CAST(click_id AS INT64) AS click_id FROM click")
     with pytest.raises(WarehouseError, match=r"fails of 2026-11-21 cannot be built: .*c000000"):
         memory.answer(fails, DAY, slices(fails, click=[PARTITION]))
+    body = "WITH ids AS (SELECT click_id FROM click) SELECT click_id, clik_id AS again FROM ids"
+    unknown = query_table(tmp_path, "unknown", body)
+    told = r'unknown of 2026-11-21 cannot be built: .*"clik_id" not found.*did you mean "click_id"\? See .*/unknown\.sql\.$'
+    with pytest.raises(WarehouseError, match=told):
+        memory.answer(unknown, DAY, slices(unknown, click=[PARTITION]))
 
 
 def test_what_a_query_writes_aside_is_bounded(tmp_path: Path) -> None:
