@@ -96,7 +96,7 @@ class Decoder:
         decoded = Decoded(events=scratch / "events.parquet")
         judges = layout.path.begins(hour)
         with ExitStack() as open_files:
-            quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files, judges)
+            quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files, judges, files)
             writer = open_files.enter_context(
                 pq.ParquetWriter(decoded.events, arrow_schema(layout.event), compression="zstd")
             )
@@ -212,8 +212,11 @@ def _quoted(path: Path) -> str:
 class _Quarantine:
     """The file of rejected lines; made when the first one comes."""
 
-    def __init__(self, path: Path, decoded: Decoded, open_files: ExitStack, judges: bool) -> None:
+    def __init__(
+        self, path: Path, decoded: Decoded, open_files: ExitStack, judges: bool, files: Sequence[RawFile]
+    ) -> None:
         self._path, self._decoded, self._open_files, self._judges = path, decoded, open_files, judges
+        self._places = {file.key: place for place, file in enumerate(files)}
         self._out: IO[str] | None = None
 
     def add_rejected(self, batch: pa.RecordBatch) -> None:
@@ -232,7 +235,13 @@ class _Quarantine:
         if self._out is None:
             out = gzip.open(self._path, "wt", encoding="utf-8")  # noqa: SIM115 (closed by open_files)
             self._out = self._open_files.enter_context(out)
-            self._decoded.quarantine, self._decoded.first_reject = self._path, reject
+            self._decoded.quarantine = self._path
+        # What is not even text is rejected while it is read, which is ahead of the lines that become rows.
+        if self._decoded.first_reject is None or self._place(reject) < self._place(self._decoded.first_reject):
+            self._decoded.first_reject = reject
         self._decoded.rejected[reject.reason] += 1
         row = {"file": reject.file, "line_number": reject.number, "reason": reject.reason, "line": reject.line}
         self._out.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _place(self, reject: Reject) -> tuple[int, int]:
+        return self._places[reject.file], reject.number

@@ -16,6 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from dsp_pipeline.errors import SqlError, UndeclaredTableError
+from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.sql import portable
 from dsp_pipeline.sql.header import Header, Read, read_header
 from dsp_pipeline.sql.place import line_of
@@ -171,6 +172,9 @@ def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
             raise SqlError(path, line, f"{shown.sql(dialect='bigquery')} is not a plain table name; {cure}")
         if table.name not in declared:
             near = difflib.get_close_matches(table.name, sorted(declared), n=2, cutoff=0.6)
+            if near and _is_there(table.name, path) and not _is_there(near[0], path):
+                problem = f"`reads:` declares {near[0]}, which is nowhere; did you mean {table.name}?"
+                raise UndeclaredTableError(path, header.reads_line, problem)
             cure = f"did you mean {' or '.join(near)}? Else add" if near else "add"
             problem = f"the query reads {table.name}, which its header does not declare; {cure}"
             raise UndeclaredTableError(path, line, f"{problem} `{table.name} [0, 0]` to `-- reads:`")
@@ -179,6 +183,11 @@ def _check_tables(path: Path, tree: exp.Expr, header: Header) -> None:
         if read.table not in used:
             problem = f"`reads:` declares {read.table}, which the query does not use; delete it"
             raise SqlError(path, header.reads_line, problem)
+
+
+def _is_there(name: str, path: Path) -> bool:
+    """Whether an event or a file beside this one has the name."""
+    return name in EVENTS or path.with_name(f"{name}.sql").exists()
 
 
 def _check_top_level(path: Path, tree: exp.Select) -> None:

@@ -127,13 +127,28 @@ def test_more_than_the_share_is_refused(tmp_path: Path, bad: int, share: float, 
         decoded.refuse_above(share)
 
 
+def test_the_first_rejected_line_is_the_first_of_the_files(tmp_path: Path) -> None:
+    """What is not text is found ahead of what makes no row, and is told as the first only where it stands first."""
+    files = [
+        raw_file([raw_line(id="a"), "broken"], "f1"),
+        raw_file(b"\xff\n" + raw_line(id="b").encode() + b"\n", "f2"),
+    ]
+    decoded = decode_files(make_source(tmp_path), files, tmp_path / "s").decoded
+    assert decoded.first_reject == Reject("f1", 2, "malformed", "broken")
+    mixed = [raw_file(raw_line(id="a").encode() + b"\nbroken\n\xff\nbroken\n", "f1")]
+    decoded = decode_files(make_source(tmp_path), mixed, tmp_path / "t").decoded
+    assert decoded.first_reject == Reject("f1", 2, "malformed", "broken")
+    decoded = decode_files(make_source(tmp_path), [files[1], files[0]], tmp_path / "u").decoded
+    assert decoded.first_reject == Reject("f2", 1, "not_utf8", "\\xff")
+
+
 MEASURE = """
 import gzip, io, resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import tempfile
 from dsp_pipeline.events import decode, lines
-from dsp_pipeline.events.lines import RawFile
+from dsp_pipeline.events.lines import RawFile, Reject
 from dsp_pipeline.events.source import load_source
 
 lines._CHUNK = 1 << 20

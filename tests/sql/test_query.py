@@ -120,6 +120,16 @@ def test_undeclared_table_tells_the_near_match(tmp_path: Path) -> None:
         make_query(tmp_path, body="SELECT impression_id\nFROM impresion", reads=READS_ONE)
 
 
+def test_a_typo_of_the_header_is_not_blamed_on_the_query(tmp_path: Path) -> None:
+    """Where the query reads what there is, an event or another file, it is `reads:` that is told to change."""
+    told = r"labels\.sql:2: `reads:` declares impresion, which is nowhere; did you mean impression\?"
+    with pytest.raises(UndeclaredTableError, match=told):
+        make_query(tmp_path, body="SELECT impression_id\nFROM impression", reads="impresion [0, 0]")
+    write(tmp_path, "rates")
+    with pytest.raises(UndeclaredTableError, match=r"labels\.sql:2: `reads:` declares rate, .* did you mean rates\?"):
+        make_query(tmp_path, body="SELECT impression_id\nFROM rates", reads="rate [0, 0]")
+
+
 def test_tables_of_subqueries_count(tmp_path: Path) -> None:
     """A table read inside a subquery must be declared as well."""
     body = "SELECT impression_id\nFROM impression\nWHERE impression_id IN (\n  SELECT impression_id FROM click)"
