@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from dsp_pipeline.errors import TooManyRejectsError
 from dsp_pipeline.events import decode, lines
 from dsp_pipeline.events.arrow import arrow_schema
+from dsp_pipeline.events.lines import Reject
 from dsp_pipeline.events.schema import EVENTS
 from tests.events.factories import HOUR, decode_files, make_source, raw_file, raw_line, read_back
 
@@ -148,7 +149,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import tempfile
 from dsp_pipeline.events import decode, lines
-from dsp_pipeline.events.lines import RawFile, Reject
+from dsp_pipeline.events.lines import RawFile
 from dsp_pipeline.events.source import load_source
 
 lines._CHUNK = 1 << 20
