@@ -18,10 +18,10 @@ given:
   impression:
     - {impression_id: i1, served_at: 2026-11-21T10:00:00Z, segments: ["a"], propensity: 1}
     - {impression_id: i2, served_at: "2026-11-21T18:00+08:00"}
-  campaign_daily:
-    - {date: 2026-11-20, campaign_id: "7", impressions: 3}
+  campaign_click_rate:
+    - {date: 2026-11-21, campaign_id: "7", impressions: 3}
 expect:
-  - {impression_id: i1, clicked: false, user_click_rate_7d: 1, served_at: 2026-11-21 10:00:00}
+  - {impression_id: i1, clicked: false, user_click_rate_14d: 1, served_at: 2026-11-21 10:00:00}
 """
 
 
@@ -45,22 +45,22 @@ def test_values_get_the_types_of_their_columns(tmp_path: Path) -> None:
     assert (first["served_at"], second["served_at"]) == (ten, ten)
     assert (first["segments"], second["segments"], first["affinities"]) == (["a"], [], [])
     assert (first["propensity"], type(first["propensity"]), second["propensity"]) == (1.0, float, None)
-    assert case.given["campaign_daily"] == [
-        {"date": date(2026, 11, 20), "campaign_id": "7", "impressions": 3, "clicks": None}
+    assert case.given["campaign_click_rate"] == [
+        {"date": date(2026, 11, 21), "campaign_id": "7", "impressions": 3, "clicks": None, "click_rate": None}
     ]
-    assert case.expect == [{"impression_id": "i1", "clicked": False, "user_click_rate_7d": 1.0, "served_at": ten}]
+    assert case.expect == [{"impression_id": "i1", "clicked": False, "user_click_rate_14d": 1.0, "served_at": ten}]
 
 
 def test_a_difference_is_seen(tmp_path: Path) -> None:
     """Another value, a row too many and a row too few; not a column that was not named, nor a float's last bit."""
     case = case_of(tmp_path, GOOD)
     ten = datetime(2026, 11, 21, 10, tzinfo=UTC)
-    row: dict[str, Any] = {"impression_id": "i1", "clicked": False, "user_click_rate_7d": 1.0 + 1e-12, "position": 4}
+    row: dict[str, Any] = {"impression_id": "i1", "clicked": False, "user_click_rate_14d": 1.0 + 1e-12, "position": 4}
     row["served_at"] = ten
     assert case.found([row]) == case.wanted()
     assert case.found([row | {"clicked": True}]) != case.wanted()
-    assert case.found([row | {"user_click_rate_7d": 1.0 + 1e-8}]) != case.wanted()
-    assert case.found([row | {"user_click_rate_7d": None}]) != case.wanted()
+    assert case.found([row | {"user_click_rate_14d": 1.0 + 1e-8}]) != case.wanted()
+    assert case.found([row | {"user_click_rate_14d": None}]) != case.wanted()
     assert case.found([row, row | {"impression_id": "i2"}]) != case.wanted()
     assert case.found([]) != case.wanted()
 
@@ -86,8 +86,13 @@ def test_a_difference_is_seen(tmp_path: Path) -> None:
         ("propensity: 1", "propensity: [1]", 5, "it is a number"),
         ("2026-11-21T18:00+08:00", "18:00", 6, "`served_at` is '18:00'; it is a time such as 2026-11-21T05:30:00Z"),
         ("18:00+08:00", "00:00+08:00", 6, "click_rate of 2026-11-21 reads impression of 2026-11-21 to 2026-11-21 only"),
-        ("date: 2026-11-20", "date: 2026-11-21", 8, "reads campaign_daily of 2026-11-14 to 2026-11-20 only ([-7, -1])"),
-        ("date: 2026-11-20, ", "", 8, "`date` is missing; every row needs date, campaign_id"),
+        (
+            "    - {date: 2026-11-21",
+            "    - {date: 2026-11-20",
+            8,
+            "campaign_click_rate of 2026-11-21 to 2026-11-21 only ([0, 0])",
+        ),
+        ("{date: 2026-11-21, campaign_id", "{campaign_id", 8, "`date` is missing; every row needs date, campaign_id"),
         ("impressions: 3", "impressions: 3.5", 8, "`impressions` is 3.5; it is a whole number"),
         ("impression_id: i2, served_at", "impression_id: i1, served_at", 6, "row of line 5 has the same impression_id"),
         ("expect:\n", "expect:\n  - {impression_id: i1}\n", 11, "row of line 10 has the same impression_id; keep one"),

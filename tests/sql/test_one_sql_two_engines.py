@@ -30,12 +30,12 @@ from tests.contracts.rows import build, draft
 from tests.sql.case import FEATURES, table_of
 
 FIRST = date(2026, 11, 19)
-DAY = FIRST + timedelta(days=2)
+DAY = FIRST + timedelta(days=1)
 TABLES = Catalog(FEATURES).tables()
 # All rows of a day come in few hours, since each costs the stand-in a load: an hour of the log → the hour it is put in.
-HOURS = {0: {range(24): 12}, 1: {range(12): 0, range(12, 24): 23}, 2: {range(12): 0, range(12, 24): 23}}
+HOURS = {0: {range(24): 12}, 1: {range(12): 0, range(12, 24): 23}}
 LATER = {range(24): 20}
-TIMES = {"impression": "ts", "click": "t"}
+TIMES = {"bid": "ts", "win": "t", "impression": "ts", "click": "t", "conversion": "t"}
 
 
 class Days:
@@ -87,7 +87,7 @@ class Days:
 def hours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     """Parquet of each hour that holds rows, by event: decoded from simulated logs, with a few lines of our own."""
     folder = tmp_path_factory.mktemp("logs")
-    simulation = Simulation(first=FIRST, days=4, impressions_per_day=300, events=("impression", "click"))
+    simulation = Simulation(first=FIRST, days=3, impressions_per_day=300)
     simulate(simulation, folder, workers=1)
     source = load_source(PACKAGE / "events" / "sources", "simulator")
     decoder = Decoder(source, memory_limit_mb=200, threads=1)
@@ -104,32 +104,44 @@ def hours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes
 
 
 def _lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """All simulated lines up to DAY, clicks of the next day too, with their hour moved to one of the few."""
-    lines: dict[str, list[dict[str, Any]]] = {"impression": [], "click": []}
+    """All simulated lines up to DAY, outcomes of the next day too, with their hour moved to one of the few."""
+    lines: dict[str, list[dict[str, Any]]] = {event: [] for event in TIMES}
     for event, time in TIMES.items():
         for path in sorted((folder / event).rglob("*.gz")):
             for text in gzip.decompress(path.read_bytes()).splitlines():
                 line = json.loads(text)
                 at = _time(line[time])
                 days = (at.date() - FIRST).days
-                if event == "impression" and at.date() > DAY:
+                if event in ("bid", "impression") and at.date() > DAY:
                     continue
-                hours = HOURS.get(days, LATER)
+                hours = LATER if event in ("bid", "win", "conversion") else HOURS.get(days, LATER)
                 at = at.replace(hour=next(to for those, to in hours.items() if at.hour in those))
                 lines[event].append(line | {time: _written(event, at)})
     return lines
 
 
 def _with_mischief(lines: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Stamped twice in two hours, clicked too late and too often, columns and lists that are absent or empty."""
+    """Stamped twice in two hours, clicked too late and too often, columns and lists that are absent or empty.
+
+    And more clicks than there would be, of which every third converts.
+    """
     shown = [line for line in lines["impression"] if _time(line["ts"]).date() == DAY and _time(line["ts"]).hour == 0]
     again, late, often, bare, untagged = shown[:5]
     lines["impression"].append(again | {"ts": _written("impression", _time(again["ts"]).replace(hour=23))})
     after = _time(late["ts"]) + timedelta(days=1, hours=20)
     clicks = [(late, after, "late"), (often, _time(often["ts"]), "c1"), (often, _time(often["ts"]), "c2")]
     lines["click"] += [{"id": name, "imp": line["id"], "t": _written("click", at)} for line, at, name in clicks]
+    for number, line in enumerate(
+        [line for line in lines["impression"] if _time(line["ts"]).hour == 12][:30] + shown[3:35]
+    ):
+        at = _time(line["ts"]) + timedelta(minutes=1)
+        lines["click"].append({"id": f"more{number}", "imp": line["id"], "t": _written("click", at)})
+        if number % 3 == 0:
+            later = at.replace(hour=20) + timedelta(days=number % 2)
+            lines["conversion"].append({"id": f"more{number}", "imp": line["id"], "t": _written("conversion", later)})
     for name in ("user", "slot", "ad", "price", "ex", "page", "rule"):
         bare.pop(name)
+        lines["bid"][-1].pop(name)
     untagged["user"] = untagged["user"] | {"tags": []}
     return lines
 
@@ -148,7 +160,7 @@ def _time(written: str | int) -> datetime:
 
 
 def _written(event: str, at: datetime) -> str | int:
-    return at.isoformat() if event == "impression" else round(at.timestamp() * 1000)
+    return at.isoformat() if TIMES[event] == "ts" else round(at.timestamp() * 1000)
 
 
 def differences(one: pa.Table, other: pa.Table) -> list[str]:
@@ -183,29 +195,42 @@ def test_each_query_answers_the_same_on_both_engines(hours: dict[str, dict[str, 
     """Row by row, sorted by key: types and values; floats to 1e-9. Every .sql file of features/ is found."""
     days = Days([make(tmp_path / name) for name, make in sorted(WAREHOUSES.items())], hours)
     told = {}
-    for name in sorted(TABLES, key=lambda name: name != "click_rate"):
+    models = ("click_rate", "conversion_rate", "win_rate")
+    for name in sorted(TABLES, key=lambda name: name not in models):
         table = table_of(FEATURES, name, "v1")
         # What another has read already need not be built for one more day.
         day = max((day for built, day in days.ready if built == name), default=DAY)
         days.built(table, day)
         answers = days.answers(table, day)
-        assert answers[0].num_rows > 5, f"there is nothing to compare of {name}"
+        assert answers[0].num_rows, f"there is nothing to compare of {name}"
         told[name] = differences(*answers)
-        if name == "click_rate":
-            _assert_worth(answers[0])
+        if name in models:
+            _assert_worth(name, answers[0].to_pylist())
     assert told == {name: [] for name in TABLES}
 
 
-def _assert_worth(rows: pa.Table) -> None:
-    """The days hold what is hard: history, clicks, nulls and empty lists."""
-    found = rows.to_pylist()
-    for name in ("campaign", "creative", "placement", "user"):
-        assert len({row[f"{name}_click_rate_7d"] for row in found} - {None}) > 3, name
-    assert {row["clicked"] for row in found} == {True, False}
-    assert any(row["user_impressions_1d"] > 0 for row in found)
-    assert any(row["exchange_code"] is None for row in found)
-    assert {0} < {row["segment_count"] for row in found}
-    assert len({row["impression_id"] for row in found}) == len(found)
+def _assert_worth(model: str, found: list[dict[str, Any]]) -> None:
+    """The days hold what is hard: history, both labels, nulls and empty lists."""
+    label, trailing, absent = WORTH[model]
+    assert {row[label] for row in found} == {True, False}
+    for name in trailing:
+        assert len({row[name] for row in found} - {None}) > 3, name
+    assert any(row[absent] is None for row in found)
+    if model == "click_rate":
+        assert any(row["user_impressions_1d"] > 0 for row in found)
+        assert {0} < {row["segment_count"] for row in found}
+        assert len({row["impression_id"] for row in found}) == len(found)
+
+
+WORTH = {
+    "click_rate": (
+        "clicked",
+        [f"{name}_click_rate_14d" for name in ("campaign", "creative", "placement", "site", "user", "combined")],
+        "exchange",
+    ),
+    "conversion_rate": ("converted", ["campaign_conversion_rate_14d"], "advertiser_id"),
+    "win_rate": ("won", ["placement_win_lift_7d"], "price_to_floor"),
+}
 
 
 def test_logs_hold_an_impression_stamped_twice(hours: dict[str, dict[str, bytes]]) -> None:
@@ -216,9 +241,9 @@ def test_logs_hold_an_impression_stamped_twice(hours: dict[str, dict[str, bytes]
         if partition.startswith(str(DAY))
     ]
     assert len(set.intersection(*ids)) == 1
-    assert {partition[:10] for partition in hours["impression"]} == {str(FIRST + timedelta(days=n)) for n in range(3)}
+    assert {partition[:10] for partition in hours["impression"]} == {str(FIRST), str(DAY)}
     assert max(hours["click"]) > f"{DAY}T23"
-    assert set(EVENTS) > set(hours)
+    assert set(EVENTS) == set(hours)
 
 
 @pytest.mark.parametrize(
