@@ -125,7 +125,7 @@ def _bundle(task: ExportModel, on: Bench) -> Tried:
     else:
         on.used.append(f"{trained.address}: trained on {number(trained.rows)} rows")
         rows, open_ = trained.rows, partial(outputs.open, trained)
-        upstream = lineage([trained.as_input()])
+        upstream = lineage(task.inputs())
     folder = on.scratch / "bundle"
     task.write_bundle(folder, open_, upstream, lookups=not on.sampled)
     bundle, checks = task.checked(folder)

@@ -86,6 +86,12 @@ def shortened(folder: Folder) -> list[str]:
     return ["--set", "dsp.package=shorter"]
 
 
+def unmade(folder: Folder, table: str, day: str) -> None:
+    """Take the receipt of a day of a table away, so that it was never made."""
+    (receipt,) = (folder.lake / "warehouse" / "receipts").glob(f"{table}_*/{day}.json")
+    receipt.unlink()
+
+
 @contextlib.contextmanager
 def inside(folder: Folder) -> Iterator[None]:
     """This process works in the folder, as a new one would: its luigi.cfg, and nothing remembered."""

@@ -14,7 +14,13 @@ from tests.e2e.folder import DAY, FIRST, Folder
 
 DAILY = ("DailyPipeline", DAY)
 # What campaign_daily is in; of the models both arms.
-BELOW = {"campaign_daily", "click_rate", "click_rate_baseline/control", "click_rate_baseline/deeper"}
+BELOW = {
+    "campaign_daily",
+    "campaign_click_rate",
+    "click_rate",
+    "click_rate_baseline/control",
+    "click_rate_baseline/deeper",
+}
 
 
 def planned(folder: Folder, *words: str, settings: list[str] | None = None) -> dict[str, Any]:
@@ -49,7 +55,8 @@ def test_in_an_empty_lake_everything_is_to_build(made: Folder) -> None:
     """Each step once, with the days that it is of; there is no past to estimate from, and raw bytes are known."""
     plan = planned(made, *DAILY, settings=["--set", "dsp.lake=nowhere"])
     shutil.rmtree(made.path / "nowhere")
-    assert plan["steps_to_build"] == 2 * (24 * 3 + 24 * 2) + 4 + 2 + 2 * 2
+    # Counts of two days, what is known before the two and for bidders on the day after, two days of rows, two arms.
+    assert plan["steps_to_build"] == 2 * (24 * 3 + 24 * 2) + 6 * 2 + 7 * 3 + 2 + 2 * 2
     assert {state for found in states(plan).values() for state in found} == {"to build"}
     (clicks,) = [one for one in plan["groups"] if (one["task"], one["subject"]) == ("S3LogIngest", "click")]
     files = (made.raw / "click").rglob("*.jsonl.gz")
@@ -68,14 +75,15 @@ def test_a_changed_constant_builds_its_table_and_what_hangs_on_it(own: Folder) -
     groups = {(one["task"], one["subject"]): one for one in plan["groups"] if one["state"] == "to build"}
     (changed,) = groups["FeatureBuild", "campaign_daily"]["why"]
     assert changed.startswith("its SQL changed (")
-    assert groups["FeatureBuild", "click_rate"]["why"] == ["it reads campaign_daily, which changed"]
+    assert groups["FeatureBuild", "click_rate"]["why"] == ["it reads campaign_click_rate, which changed"]
+    assert groups["FeatureBuild", "campaign_click_rate"]["why"] == ["it reads campaign_daily, which changed"]
     assert groups["TrainModel", "click_rate_baseline/deeper"]["why"] == ["it reads click_rate, which changed"]
     receipts = own.receipts()
     rows = [one["rows"] for address, one in receipts.items() if address.startswith("click_rate_")]
     assert abs(groups["FeatureBuild", "click_rate"]["rows"] - sum(rows)) <= len(rows)
     assert all(one["seconds"] > 0 for one in groups.values())
     assert all(one["read_bytes"] > 0 for one in groups.values())
-    assert plan["steps_to_build"] == sum(len(one["times"]) for one in groups.values()) == 1 + 2 + 2 * 2
+    assert plan["steps_to_build"] == sum(len(one["times"]) for one in groups.values()) == 2 + 3 + 2 + 2 * 2
     assert own.files() == before
 
 
@@ -141,7 +149,7 @@ def test_what_waits_for_logs_is_told_apart(made: Folder) -> None:
     lines = told.out.splitlines()
     assert any("RawLog" in line and "click" in line and "waits for logs" in line for line in lines)
     assert any("FeatureBuild" in line and " click_rate " in line and "waits for logs" in line for line in lines)
-    assert any("FeatureBuild" in line and "campaign_daily" in line and "to build" in line for line in lines)
+    assert any("S3LogIngest" in line and "impression" in line and "to build" in line for line in lines)
 
 
 def test_a_table_on_its_own_is_planned(made: Folder) -> None:
@@ -168,6 +176,6 @@ def test_where_of_many_tasks_tells_those_of_all(made: Folder) -> None:
     """One line for each step of the day; what is not there says so."""
     told = answer(made, "where", "--json", *DAILY)
     assert {one["address"] for one in json.loads(told.out)} == set(made.receipts())
-    told = answer(made, "where", "campaign_daily", "2026-11-18")
+    told = answer(made, "where", "campaign_daily", "2026-11-19")
     assert told.code == 0
     assert "not there" in told.out

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.console.lake import answer
+from tests.console.lake import answer, unmade
 from tests.e2e.folder import DAY, FIRST, PROJECT, Folder, assert_whole, table_of
 
 HOUR = f"{FIRST}T12"
 BUILD = ("campaign_daily", str(FIRST))
-COUNTS = ("campaign_daily", "creative_daily", "placement_daily", "user_daily")
+COUNTS = ("campaign_daily", "creative_daily", "placement_daily", "segment_advertiser_daily", "site_daily", "user_daily")
 HOLDER = """\
 import sys
 from pathlib import Path
@@ -116,6 +116,7 @@ def test_what_comes_out_as_it_was_changes_nothing_downstream(own: Folder) -> Non
 
 def test_what_was_never_made_is_made(own: Folder) -> None:
     """And nobody is told that it was there before."""
+    unmade(own, "campaign_daily", DAY)
     told = answer(own, "rerun", "--yes", "campaign_daily", DAY)
     assert told.code == 0, told.err
     assert f"FeatureBuild campaign_daily {DAY}: 1 day to make, for the first time\n" in told.out
@@ -139,7 +140,8 @@ def test_downstream_makes_only_what_differs(own: Folder) -> None:
     assert {(table_of(name), name.rpartition("/")[2]) for name in changed} == {
         ("", HOUR),  # the ingest, which is no table
         ("click", HOUR),
-        *((table, str(FIRST)) for table in ("click_rate", *COUNTS)),
+        ("click_rate", str(FIRST)),
+        *((table, day) for table in COUNTS for day in (str(FIRST), DAY)),
     }
     assert f"{len(changed)} steps made anew in " in told.out
     for name in changed:

@@ -14,7 +14,7 @@ import pytest
 from console.workers import configure
 from tasks import HourlyClickRate
 from tasks.settings import platform
-from tests.console.lake import SQL, answer, edited, inside, shortened
+from tests.console.lake import SQL, answer, edited, inside, shortened, unmade
 from tests.e2e.folder import DAY, FIRST, Folder
 
 HOUR = f"{FIRST}T12"
@@ -32,7 +32,7 @@ def test_a_complete_output_tells_what_made_it(made: Folder) -> None:
     receipt = made.receipts()[address_of(made, "click_rate")]
     assert f"FeatureBuild(table=click_rate, date={DAY}) is complete: {receipt['rows']} rows" in told.out
     assert f"Its version {receipt['version']} is made of: " in told.out
-    assert "reads campaign_daily " in told.out
+    assert "reads campaign_click_rate " in told.out
     assert re.search(r"raw files?: ", told.out)
     said = json.loads(answer(made, "why", "--json", "click_rate", DAY).out)
     assert (said["complete"], said["stale"]) == (True, False)
@@ -41,21 +41,22 @@ def test_a_complete_output_tells_what_made_it(made: Folder) -> None:
     assert any(given["name"].startswith("raw/") for one in ingests for given in one["inputs"])
 
 
-def test_an_output_that_is_missing_tells_what_it_needs(made: Folder) -> None:
+def test_an_output_that_is_missing_tells_what_it_needs(own: Folder) -> None:
     """What can be made says how; what cannot says which logs are not there."""
-    able = answer(made, "why", "campaign_daily", DAY)
+    unmade(own, "campaign_daily", DAY)
+    able = answer(own, "why", "campaign_daily", DAY)
     assert able.code == 0, able.err
     assert f"FeatureBuild(table=campaign_daily, date={DAY}) is not complete" in able.out
     assert "has made other days; this one was not made." in able.out
     assert "All that it needs is there." in able.out
     assert f"Make it with `luigi --module tasks FeatureBuild --table campaign_daily --date {DAY}`." in able.out
-    given = answer(made, "--set", "dsp.threads=1", "why", "campaign_daily", DAY)
+    given = answer(own, "--set", "dsp.threads=1", "why", "campaign_daily", DAY)
     assert f"tasks FeatureBuild --dsp-threads 1 --table campaign_daily --date {DAY}`." in given.out
-    behind = answer(made, "why", "click_rate", "2026-11-19")
+    behind = answer(own, "why", "click_rate", "2026-11-19")
     assert "RawLog click 2026-11-20T00 … T23: 24 hours without logs" in behind.out
-    assert f"The first of these logs is looked for at {made.raw}/click/2026-11-20/00-" in behind.out
+    assert f"The first of these logs is looked for at {own.raw}/click/2026-11-20/00-" in behind.out
     assert "Make it with" not in behind.out
-    said = json.loads(answer(made, "why", "--json", "click_rate", "2026-11-19").out)
+    said = json.loads(answer(own, "why", "--json", "click_rate", "2026-11-19").out)
     assert said["complete"] is False
 
 
@@ -96,6 +97,7 @@ def test_a_harmless_change_keeps_what_is_there(own: Folder) -> None:
     sql.write_text(f"{head}-- {line[0]}\n{first}{rest}")
     assert answer(own, "plan", "DailyPipeline", DAY).out.splitlines()[-1].endswith("nothing to build.")
     before = address_of(own, "campaign_daily", str(FIRST))
+    unmade(own, "campaign_daily", DAY)
     done = own.luigi("FeatureBuild", "--table", "campaign_daily", "--date", DAY)
     assert done.code == 0, done.text
     receipt = own.receipts()[address_of(own, "campaign_daily")]
@@ -222,6 +224,6 @@ def test_rows_are_shown_as_they_are(own: Folder) -> None:
 
 def test_what_is_not_there_cannot_be_shown(made: Folder) -> None:
     """One sentence that says who knows more."""
-    told = answer(made, "show", "campaign_daily", DAY)
+    told = answer(made, "show", "campaign_daily", "2026-11-19")
     assert (told.code, told.out) == (1, "")
     assert "is not complete, so there is nothing to show; `dsp why` tells what it needs." in told.err

@@ -67,7 +67,7 @@ def test_the_asked_day_is_one_that_a_model_could_be_judged_on(sample: Sample) ->
     assert len(rows) == answer.rows > 1_200
     assert {row["served_at"].date() for row in rows} == {row["date"] for row in rows} == {DAY}
     assert 3 < sum(row["clicked"] for row in rows) < 60
-    assert all(row["campaign_click_rate_7d"] > 0 for row in rows)
+    assert all(row["campaign_click_rate_14d"] > 0 for row in rows)
     assert [row["impression_id"] for row in rows] == sorted(row["impression_id"] for row in rows)
     assert answer.columns["segment_count"] == "INT64"
 
@@ -83,8 +83,8 @@ def test_days_outside_of_a_span_are_not_in_it() -> None:
 def test_windows_are_cut_at_the_first_day(sample: Sample) -> None:
     """Of the first day nothing is known before it; of the second, one day."""
     first, second = (sample.answer("click_rate", sample.span.first + timedelta(days=back)) for back in (0, 1))
-    assert {row["user_click_rate_7d"] for row in first.head(10_000)} == {None}
-    assert None not in {row["user_click_rate_7d"] for row in second.head(10_000)}
+    assert {row["user_click_rate_14d"] for row in first.head(10_000)} == {None}
+    assert None not in {row["user_click_rate_14d"] for row in second.head(10_000)}
     daily = sample.answer("campaign_daily", sample.span.first).head(10_000)
     assert sum(row["impressions"] for row in daily) == first.rows
 
@@ -121,6 +121,7 @@ def test_an_event_that_the_sample_lacks_is_told(tmp_path: Path) -> None:
 
 
 def test_days_after_are_those_that_the_label_window_needs() -> None:
-    """click_rate reads the clicks of the next day; daily tables read no day to come."""
+    """click_rate reads clicks of the next day, conversion_rate conversions of three; daily tables and lookups none."""
     assert (CATALOG.days_after("click_rate"), CATALOG.days_after("campaign_daily")) == (1, 0)
+    assert (CATALOG.days_after("conversion_rate"), CATALOG.days_after("campaign_conversion_rate")) == (3, 0)
     assert CATALOG.days_after("click") == 0
