@@ -17,7 +17,7 @@ from tasks.daily_pipeline import DailyPipeline
 from tasks.settings import platform
 
 ASSISTANTS = 1  # beside the worker that plans the graph
-SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=100_000, seed=20, faults=DEMO_FAULTS)
+SIMULATED = Simulation(first=date(2026, 11, 17), days=6, impressions_per_day=50_000, seed=22, faults=DEMO_FAULTS)
 SIMULATED_DAY, OPEN_BANDIT_DAY = date(2026, 11, 21), date(2019, 11, 30)
 
 

@@ -12,7 +12,7 @@ from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.warehouse.base import Slice
 from tasks.bigquery_load import BigQueryLoad
 from tasks.check_data import checks
-from tasks.parameters import DayParameter
+from tasks.parameters import BuiltDayParameter
 from tasks.receipt_task import TableTask, receipts
 
 
@@ -20,7 +20,7 @@ class FeatureBuild(TableTask):
     """Builds one day of the table that `features/<table>.sql` defines, from the partitions that its header names."""
 
     table = luigi.Parameter(positional=False, description="the name of a .sql file in dsp_pipeline/features/")
-    date = DayParameter(description="the day, as 2026-11-21")
+    date = BuiltDayParameter(description="the day, as 2026-11-21")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

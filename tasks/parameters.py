@@ -23,6 +23,8 @@ class EventParameter(luigi.Parameter):
 class DayParameter(luigi.DateParameter):
     """A UTC day that has begun."""
 
+    _ahead = 0  # days that a day may lie ahead
+
     def parse(self, text: str) -> date:
         try:
             return datetime.strptime(text, "%Y-%m-%d").date()
@@ -32,9 +34,15 @@ class DayParameter(luigi.DateParameter):
     def normalize(self, value: date) -> date:
         day: date = super().normalize(value)
         today = datetime.now(UTC).date()
-        if day > today:
+        if day > today + timedelta(days=self._ahead):
             raise SettingsError(f"{day} is in the future (today is {today}, UTC); give a day that has begun.")
         return day
+
+
+class BuiltDayParameter(DayParameter):
+    """A UTC day that has begun, or tomorrow: what bidders look up tomorrow is known when today is over."""
+
+    _ahead = 1
 
 
 class CheckedDayParameter(DayParameter):

@@ -29,6 +29,8 @@ def ratio_interval(
     tail = (1 - CONFIDENCE) / 2
     # Without a positive there is no variance to be seen; the step alone says how many there might have been.
     some = observed > 0
+    # A slice of one unit shows none either; no sum of rare events is surer than Poisson's.
+    variance = np.maximum(variance, observed * step)
     spread = np.where(some, variance, 1.0) / np.where(some, observed, 1.0)
     least = np.where(some, spread * gammaincinv(np.where(some, observed / spread, 1.0), tail), 0.0)
     one = np.maximum(np.where(some, spread, 0.0), step)

@@ -145,7 +145,7 @@ WRONG = {
     "experiment ../evil --model view_rate": "'../evil' cannot be a name",
     "experiment view_rate_first --model view_rate": "is there already",
     "experiment second --model view_rte": "unknown model 'view_rte': did you mean view_rate",
-    "experiment second": "--model is missing; there are: click_rate, view_rate.",
+    "experiment second": "--model is missing; there are: click_rate, conversion_rate, view_rate, win_rate.",
     "source acme": "is there already",
     "step row_count": "row_count is already a step",
     "step second --table clik": "unknown table 'clik': did you mean click",

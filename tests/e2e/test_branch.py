@@ -60,6 +60,7 @@ def test_the_plan_is_the_changed_table_and_what_hangs_on_it(folder: Folder) -> N
     groups = [one for one in json.loads(told.out)["groups"] if one["state"] != "reused"]
     assert [(one["task"], one["subject"]) for one in groups] == [
         ("FeatureBuild", "campaign_daily"),
+        ("FeatureBuild", "campaign_click_rate"),
         ("FeatureBuild", "click_rate"),
         ("TrainModel", "click_rate_baseline/control"),
         ("ExportModel", "click_rate_baseline/control"),
@@ -67,7 +68,8 @@ def test_the_plan_is_the_changed_table_and_what_hangs_on_it(folder: Folder) -> N
     assert {one["state"] for one in groups} == {"to build"}
     whys = [" and ".join(one["why"]) for one in groups]
     assert re.fullmatch(r"its SQL changed \([0-9a-f]{12} → [0-9a-f]{12}\)", whys[0])
-    assert whys[1:] == ["it reads campaign_daily, which changed", *["it reads click_rate, which changed"] * 2]
+    reads = ["campaign_daily", "campaign_click_rate", "click_rate", "click_rate"]
+    assert whys[1:] == [f"it reads {one}, which changed" for one in reads]
     told = folder.dsp("plan", "DailyPipeline", DAY)
     assert told.out.splitlines()[-1] == f"DailyPipeline(date={DAY}): nothing to build."
 
@@ -80,6 +82,7 @@ def test_the_branch_makes_its_own_and_touches_nothing(folder: Folder) -> None:
     made = {re.match(r"(\w+)\((?:table=(\w+))?", one).groups() for one in ran(done.text)}  # type: ignore[union-attr]
     assert made == {
         ("FeatureBuild", "campaign_daily"),
+        ("FeatureBuild", "campaign_click_rate"),
         ("FeatureBuild", "click_rate"),
         ("TrainModel", None),
         ("ExportModel", None),
@@ -109,10 +112,14 @@ def test_the_two_are_compared(folder: Folder) -> None:
     told = folder.dsp(*BRANCH, "diff", "--json", f"click_rate@{old[:6]}/{DAY}", f"click_rate/{DAY}")
     assert told.code == 0, told.err
     said = json.loads(told.out)
-    assert [one["of"] for one in said["versions"]] == ["table/click_rate", "table/campaign_daily"]
-    (diff,) = said["versions"][1]["files"].values()
+    assert [one["of"] for one in said["versions"]] == [
+        "table/click_rate",
+        "table/campaign_click_rate",
+        "table/campaign_daily",
+    ]
+    (diff,) = said["versions"][2]["files"].values()
     assert [line.strip("-+ ")[-17:-1] for line in diff if line[0] in "-+"] == ["INTERVAL 24 HOUR", "INTERVAL 12 HOUR"]
-    assert set(said["found"]["columns"]) <= {"campaign_click_rate_7d"}
+    assert set(said["found"]["columns"]) <= {"campaign_click_rate_14d"}
     trained, arm = versions["click_rate_baseline"][0][1], "click_rate_baseline/control"
     told = folder.dsp(*BRANCH, "diff", f"{arm}@{trained}/{DAY}", f"{arm}/{DAY}")
     assert told.code == 0, told.err
