@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import duckdb
 
 from bench.measure import keep, table
 from dsp_pipeline.receipts import Receipt
+from dsp_pipeline.simulator.truth import known
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
 
-TRUTH = {"clicked": "click_probability", "converted": "conversion_probability", "won": "win_probability"}
 LOSS_BOUND, OVERALL_BOUND, SLICE_BOUND = 0.02, 0.02, 0.10
 FEWEST_POSITIVES = 1_000
 _LOSS = "-avg(CASE WHEN label = 1 THEN ln({0}) ELSE ln(1 - {0}) END)"
@@ -53,15 +54,17 @@ def compared(lake: Path, raw: Path, receipt: Receipt) -> dict[str, Any]:
     one = json.loads(paths["metrics.json"].read_text(encoding="utf-8"))["model"]
     connection = duckdb.connect()
     connection.execute(f"CREATE TABLE scored AS FROM read_parquet('{paths['scores.parquet']}')")
-    truth = f"read_parquet('{raw}/truth/*/*.parquet')"
-    key = _columns(connection, "scored")[0]
+    key, truth = known(raw, one["name"], date.fromisoformat(one["date"]))
+    connection.register("truth", truth)
     connection.execute(
-        f"CREATE TABLE rows AS SELECT scored.*, truth.{TRUTH[one['label']]} AS true_probability "
-        f"FROM scored JOIN {truth} AS truth USING ({key})"
+        "CREATE TABLE rows AS SELECT scored.*, truth.probability AS true_probability "
+        f"FROM scored JOIN truth USING ({key})"
     )
     (unknown,) = _one(connection, "SELECT (SELECT count(*) FROM scored) - (SELECT count(*) FROM rows)")
     if unknown:
-        raise SystemExit(f"{unknown} rows of {receipt.address} are not in {raw}/truth; give the logs that it read.")
+        raise SystemExit(
+            f"{unknown} rows of {receipt.address} are not in the truth of {raw}; give the logs that it read."
+        )
     return {
         "address": receipt.address,
         "model": f"{one['name']} of {one['experiment']}/{one['arm']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +53,15 @@ def known(out: Path, model: str, day: date) -> tuple[str, pa.Table]:
     """What the simulator knows of what a shipped model predicts: the column that names a row, and a table of it and
     `probability` for a day of the folder `out`.
 
-    Of a conversion it is that after a click on an impression of the day, within the attribution window.
+    Of a conversion it is that after a click, within the attribution window. Clicks of a day are also on impressions of
+    the day before, so those are in the table too.
     """
     if model == "win_rate":
         bids = pq.read_table(out / OF_BIDS / day.isoformat(), schema=BIDS)
         return "bid_id", bids.rename_columns(["bid_id", "probability"])
-    shown = pq.read_table(out / OF_IMPRESSIONS / day.isoformat(), schema=IMPRESSIONS)
+    days = [day - timedelta(days=1), day] if model == "conversion_rate" else [day]
+    folders = [out / OF_IMPRESSIONS / one.isoformat() for one in days]
+    shown = pa.concat_tables(pq.read_table(folder, schema=IMPRESSIONS) for folder in folders if folder.exists())
     probability = shown["click_probability"]
     if model == "conversion_rate":
         after_click = pc.divide(shown["conversion_probability"], probability)

@@ -199,7 +199,9 @@ def test_late_files_are_taken_in_and_nothing_else(story: Story) -> None:
                 i["name"]: i["digest"] for i in before[address]["inputs"]
             }
             assert (address in changed) == news, address
-    assert any(address.startswith("export/") for address in changed), sorted(touched | {a for a in changed if a.startswith(("train", "quality"))})
+    assert any(address.startswith("export/") for address in changed), sorted(
+        touched | {a for a in changed if a.startswith(("train", "quality"))}
+    )
     assert_whole(folder)
 
     again = folder.luigi("Restate", "--start", str(FIRST), "--stop", "2026-11-19")

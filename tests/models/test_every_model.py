@@ -32,6 +32,7 @@ from dsp_pipeline.training.fit import Fitted, Rows, fit
 from dsp_pipeline.training.model import Model, find_models, load_model
 from dsp_pipeline.training.trial import Days
 from dsp_pipeline.warehouse.memory import Memory
+from dsp_pipeline.warehouse.sampling import Sampling
 
 RECORDED = Path(__file__).with_name("recorded.json")
 MODELS = find_models(PACKAGE / "models")
@@ -68,10 +69,14 @@ def trained(model: Model, days: Sample, scratch: Path) -> Fitted:
     def rows(*of: date) -> Iterator[pa.RecordBatch]:
         return chain.from_iterable(days.answer(model.table, day).batches(wanted) for day in of)
 
+    def train() -> Iterator[pa.RecordBatch]:
+        sampling = Sampling(model.negative_share, key, always=model.label)
+        return map(sampling.of, rows(*split.train)) if model.negative_share < 1 else rows(*split.train)
+
     assert split.validation is not None
     return fit(
         model,
-        Rows(partial(rows, *split.train), partial(rows, split.validation), partial(rows, split.holdout), key),
+        Rows(train, partial(rows, split.validation), partial(rows, split.holdout), key),
         threads=1,
         seed=1,
         scratch=scratch,
