@@ -9,6 +9,7 @@ its receipt replaces the old receipt, and that is the moment at which readers ch
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
@@ -242,6 +243,8 @@ class DuckDBWarehouse:
             self._open.execute(f"SET max_temp_directory_size = '{_free(self.root) // 2}B'")
             self._open.execute("SET preserve_insertion_order = false")
             prepare(self._open)
+            # Its functions of ours would keep the module alive when the process ends, which DuckDB complains about.
+            atexit.register(self._open.close)
         return self._open
 
 
