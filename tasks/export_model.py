@@ -99,7 +99,7 @@ class ExportModel(StoreTask):
         for slice_ in self._lookups() if lookups else ():
             table, (day,) = slice_.table, slice_.partitions
             columns = self.platform.catalog.query(table.name).columns
-            found.append(Lookup(table.name, table.key, day, partial(read, slice_, columns)))
+            found.append(Lookup(table.name, table.key, columns, day, partial(read, slice_, columns)))
         write_bundle(folder, self._identity(), trained, lineage=upstream, lookups=found)
 
     def checked(self, folder: Path, logged: pa.Table | None = None) -> tuple[Bundle, dict[str, Any]]:

@@ -469,7 +469,7 @@ def test_of_this_project_all_that_fits_and_measures_a_model_counts_and_no_more()
     assert {"parameters:canonical", "calibrate:calibrate", "golden:GoldenRows", "holdout:Holdout"} <= training
     assert not training & {"model:load_model", "model:find_models"}
     others = {name.split(":")[0] for name in found.reached if ".training." not in name}
-    assert others == {"dsp_pipeline.errors", "models/click_rate.py"}
+    assert others == {"dsp_pipeline.errors", "dsp_pipeline.meter", "models/click_rate.py"}
     assert found.packages == {"numpy", "pyarrow", "scipy", "sklearn", "xgboost"}
 
 

@@ -63,6 +63,7 @@ class Lookup:
 
     table: str
     key: tuple[str, ...]
+    columns: tuple[str, ...]
     day: str
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
@@ -131,7 +132,8 @@ def write_bundle(
 
 
 def _write_lookup(folder: Path, lookup: Lookup) -> dict[str, Any]:
-    """Write the rows and return what the contract says of them. BundleError if there are none and so no columns."""
+    """Write the rows and return what the contract says of them. Of no rows the columns are there, without types."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: pq.ParquetWriter | None = None
@@ -142,10 +144,9 @@ def _write_lookup(folder: Path, lookup: Lookup) -> dict[str, Any]:
         writer.write_batch(batch)
         rows += batch.num_rows
     if writer is None:
-        raise BundleError(
-            f"{lookup.table} has no rows for {lookup.day}, so a bidder could look nothing up; look at what it reads."
-        )
-    writer.close()
+        pq.write_table(pa.table({name: pa.nulls(0) for name in lookup.columns}), folder / lookup.file)
+    else:
+        writer.close()
     return {
         "table": lookup.table,
         "file": lookup.file,

@@ -112,7 +112,7 @@ def of_version(folder: Folder, address: str, other: str) -> set[str]:
     records = {f"versions/table/{table.rpartition('_')[0]}/{table.rpartition('_')[2]}.json" for table in tables}
     records.add(f"versions/model/{experiment}/{arm}/{version}.json")
     exported = f"receipts/export/{experiment}/{arm}/{version}/{DAY}.json"
-    assert {table.rpartition("_")[0] for table in tables} == {"campaign_daily", "click_rate"}
+    assert {table.rpartition("_")[0] for table in tables} == {"campaign_daily", "campaign_click_rate", "click_rate"}
     return mine | records | {exported} | {name for name in files(folder) if name.startswith(f"{address}/")}
 
 
@@ -153,7 +153,9 @@ def test_the_dry_run_tells_and_changes_nothing(folder: Folder) -> None:
     version = old.split("/")[4]
     assert f"train/click_rate_baseline/control/{version}" in told
     assert "nothing needs this version, last written" in told[old]
-    assert len([name for name in told if name.startswith(("campaign_daily_", "click_rate_"))]) == 2
+    assert (
+        len([name for name in told if name.startswith(("campaign_daily_", "campaign_click_rate_", "click_rate_"))]) == 3
+    )
     assert (
         "nothing that this version made is left" in told[f"versions/model/click_rate_baseline/control/{version}.json"]
     )
@@ -162,7 +164,7 @@ def test_the_dry_run_tells_and_changes_nothing(folder: Folder) -> None:
     assert sum("lines of an hour that was refused" in line for line in lines) == 1
     assert not any(new.split("/")[4] in line for line in lines if LEFTOVER not in line)
     assert lines[-1] == f"{len(told)} things of {lines[-1].split(' of ')[1]}"
-    assert len(told) == 1 + 2 + 2 + 3 + len(left)  # bundle, shelves, tables, records
+    assert len(told) == 1 + 2 + 3 + 4 + len(left)  # bundle, shelves, tables, records
 
 
 def test_remove_takes_just_that_and_all_that_is_current_stays_complete(folder: Folder, tmp_path: Path) -> None:

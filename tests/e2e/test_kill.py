@@ -59,7 +59,7 @@ def test_a_killed_worker_is_followed_by_one_that_ends_the_work(
     assert done.code == 0, done.text
     assert content(folder) == expected
     assert_whole(folder)
-    assert [path.name for path in (folder.lake / ".scratch").iterdir()] == ["matplotlib"]
+    assert {path.name for path in (folder.lake / ".scratch").iterdir()} <= {"matplotlib"}
 
 
 def test_two_commands_at_once_make_the_same(tmp_path: Path, undisturbed: tuple[dict[str, Any], int]) -> None:

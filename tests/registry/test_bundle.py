@@ -120,7 +120,13 @@ def test_golden_rows_whose_score_is_no_number_are_refused(tmp_path: Path) -> Non
 def test_lookups_are_files_of_the_bundle_and_of_its_contract(tmp_path: Path) -> None:
     """With their key and the day that they are for; streamed from where they come."""
     rows = pa.record_batch({"campaign_id": ["a", "b"], "rate": [0.1, 0.2]})
-    lookup = Lookup("campaign_rate", ("campaign_id",), "2026-11-23", lambda: iter([rows.slice(0, 1), rows.slice(1)]))
+    lookup = Lookup(
+        "campaign_rate",
+        ("campaign_id",),
+        ("campaign_id", "rate"),
+        "2026-11-23",
+        lambda: iter([rows.slice(0, 1), rows.slice(1)]),
+    )
     make_bundle(tmp_path, lookups=[lookup])
     assert load_bundle(tmp_path).features["lookups"] == [
         {
@@ -137,11 +143,12 @@ def test_lookups_are_files_of_the_bundle_and_of_its_contract(tmp_path: Path) -> 
         load_bundle(tmp_path)
 
 
-def test_a_lookup_without_rows_is_told(tmp_path: Path) -> None:
-    """A bidder would have nothing to look up, and no columns either."""
-    lookup = Lookup("campaign_rate", ("campaign_id",), "2026-11-23", lambda: iter([]))
-    with pytest.raises(BundleError, match="campaign_rate has no rows for 2026-11-23"):
-        make_bundle(tmp_path, lookups=[lookup])
+def test_a_lookup_without_rows_has_its_columns(tmp_path: Path) -> None:
+    """A bidder finds nobody in it, and gives everybody what the unknown have."""
+    lookup = Lookup("campaign_rate", ("campaign_id",), ("campaign_id", "rate"), "2026-11-23", lambda: iter([]))
+    make_bundle(tmp_path, lookups=[lookup])
+    assert load_bundle(tmp_path).features["lookups"][0]["rows"] == 0
+    assert pq.read_table(tmp_path / "campaign_rate.lookup.parquet").column_names == ["campaign_id", "rate"]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -121,7 +121,7 @@ def test_planning_imports_neither_xgboost_nor_scikit_learn() -> None:
         "package = Path(sys.argv[1])\n"
         "found = load_experiment(package / 'experiments', 'click_rate_baseline')\n"
         "model = load_model(package / 'models', found.model)\n"
-        "assert found.arm('deeper').applied_to(model).parameters['max_depth'] == 8\n"
+        "assert found.arm('deeper').applied_to(model).parameters['max_depth'] == 6\n"
         "assert found.serve in found.arms\n"
         "print(sorted({'xgboost', 'sklearn'} & set(sys.modules)))\n"
     )
