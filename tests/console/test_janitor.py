@@ -265,7 +265,7 @@ def test_a_table_that_is_still_written_to_stays_with_its_record(folder: Folder) 
     assert old in told
     assert table not in told
     assert f"versions/table/click_rate/{version}.json" not in told
-    assert len([name for name in told if name.startswith("versions/")]) == 2
+    assert len([name for name in told if name.startswith("versions/")]) == 3
 
 
 def test_nothing_is_removed_while_it_is_not_known_what_a_bundle_was_made_from(folder: Folder) -> None:

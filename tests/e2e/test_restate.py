@@ -18,12 +18,18 @@ from tests.e2e.folder import OUTCOMES, Folder, assert_whole, only, ran, table_of
 from tests.tasks.small import counted
 
 LATE, HOUR = "2026-11-19", "2026-11-19T12"
-COUNTS = ("campaign_daily", "creative_daily", "placement_daily", "user_daily")
-# What the late hour of impressions is in: the counts of its day and of the next, the rows of its day and those that
-# look back on the counts, and the models that learn from these rows or are judged on them.
+COUNTS = tuple(f"{one}_daily" for one in ("campaign", "creative", "placement", "segment_advertiser", "site", "user"))
+LOOKUPS = (
+    "segment_click_lift",
+    *(f"{one}_click_rate" for one in ("overall", "campaign", "creative", "placement", "site", "user")),
+)
+# What the late hour of impressions is in: the counts of its day and of the next, what is looked up of them on the days
+# that follow (the last one by bidders alone), the rows of its day and those that look it up, and the models that learn
+# from these rows or are judged on them.
 ANEW = {
     ("impression", HOUR),
     *((table, day) for table in COUNTS for day in (LATE, "2026-11-20")),
+    *((table, day) for table in LOOKUPS for day in ("2026-11-20", "2026-11-21", "2026-11-22")),
     *(("click_rate", day) for day in (LATE, "2026-11-20", "2026-11-21")),
 }
 MODELS = {LATE, "2026-11-20", "2026-11-21"}  # not that of the 18th
@@ -149,7 +155,9 @@ def test_a_restated_day_is_found_so_with_one_look_at_each_table(folder: Folder) 
     found = counted(folder, "Restate", "--date", LATE)
     steps = 2 * 24 + (len(MODELS) + 1) * 2  # its hours, models and bundles; its clicks are labels of the day before
     calls = found["calls"]
-    assert calls["warehouse.receipts"] == len({table for table, _ in ANEW}) + 1  # and that of clicks
+    assert (
+        calls["warehouse.receipts"] == len({table for table, _ in ANEW}) + 2
+    )  # clicks, and first_click, of which there is none
     bundles = len(MODELS) + 1  # each asks for the pointer
     assert (calls["raw.list"], calls["store.get"]) == (2, steps + bundles)
     assert calls["store.list"] == 5 + bundles  # two events, models, bundles, a step
