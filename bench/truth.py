@@ -2,16 +2,17 @@
 
     python -m bench.truth --lake lake --raw raw/simulator
 
-For each training in the lake: its log loss on the held-out day beside that of the true probabilities, and predicted
-over observed, overall and in each slice with more than 1,000 positives. What was observed is noisy itself, by about
-1/√positives, so predicted over true, which is not, stands beside it.
+For each training in the lake, and for all days of an arm together: its log loss on the held-out day beside that of
+the true probabilities, and predicted over observed, overall and in each slice with more than 1,000 positives. What was
+observed is noisy itself, by about 1/√positives, so predicted over true, which is not, stands beside it. A day's
+calibration is as noisy as the clicks of the day that it was fitted on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from dsp_pipeline.storage.outputs import Outputs
 
 LOSS_BOUND, OVERALL_BOUND, SLICE_BOUND = 0.02, 0.02, 0.10
 FEWEST_POSITIVES = 1_000
-_LOSS = "-avg(CASE WHEN label = 1 THEN ln({0}) ELSE ln(1 - {0}) END)"
+_LOSS = "-sum(CASE WHEN label = 1 THEN ln({0}) ELSE ln(1 - {0}) END)"
+_SUMS = {
+    "rows": "count(*)",
+    "positives": "sum(label)",
+    "predicted": "sum(score)",
+    "true": "sum(true_probability)",
+    "loss": _LOSS.format("score"),
+    "true_loss": _LOSS.format("true_probability"),
+}
 _NO_SLICE = {"label", "score", "margin", "baseline", "weight", "unit", "true_probability"}
 
 
@@ -38,6 +47,7 @@ def main() -> None:
     found = [compared(options.lake, options.raw, receipt) for receipt in trainings(options.lake)]
     if not found:
         raise SystemExit(f"{options.lake} holds no trained model; run the pipeline first.")
+    found += pooled(found)
     tell(found)
     print(f"\nkept in {keep('truth', {'trainings': found})}")
 
@@ -66,56 +76,67 @@ def compared(lake: Path, raw: Path, receipt: Receipt) -> dict[str, Any]:
             f"{unknown} rows of {receipt.address} are not in the truth of {raw}; give the logs that it read."
         )
     return {
-        "address": receipt.address,
-        "model": f"{one['name']} of {one['experiment']}/{one['arm']}",
+        "arm": f"{one['experiment']}/{one['arm']}",
         "date": one["date"],
-        **_sums(connection),
-        "slices": list(_slices(connection, key)),
+        "overall": _sums(connection, "")[""],
+        "slices": {
+            column: _sums(connection, column)
+            for column in _columns(connection, "rows")
+            if column != key and column not in _NO_SLICE
+        },
     }
 
 
-def _sums(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    names = ("rows", "positives", "log_loss", "true_log_loss", "predicted_to_observed", "predicted_to_true")
-    values = _one(
-        connection,
-        f"SELECT count(*), sum(label), {_LOSS.format('score')}, {_LOSS.format('true_probability')}, "
-        "sum(score) / sum(label), sum(score) / sum(true_probability) FROM rows",
-    )
-    return dict(zip(names, values, strict=True))
+def pooled(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All days of each arm that has several, as one."""
+    made = []
+    for arm in dict.fromkeys(one["arm"] for one in found):
+        days = [one for one in found if one["arm"] == arm]
+        if len(days) > 1:
+            slices = {
+                column: {
+                    value: _added([one["slices"][column].get(value, {}) for one in days])
+                    for value in dict.fromkeys(value for one in days for value in one["slices"][column])
+                }
+                for column in days[0]["slices"]
+            }
+            overall = _added([one["overall"] for one in days])
+            made.append({"arm": arm, "date": f"{len(days)} days", "overall": overall, "slices": slices})
+    return made
 
 
-def _slices(connection: duckdb.DuckDBPyConnection, key: str) -> Iterator[dict[str, Any]]:
-    names = ("column", "value", "positives", "predicted_to_observed", "predicted_to_true")
-    for column in _columns(connection, "rows"):
-        if column != key and column not in _NO_SLICE:
-            found = connection.execute(
-                f"SELECT '{column}', {column}::VARCHAR, sum(label), sum(score) / sum(label), "
-                f"sum(score) / sum(true_probability) FROM rows GROUP BY {column} "
-                f"HAVING sum(label) > {FEWEST_POSITIVES} ORDER BY 3 DESC"
-            )
-            for row in found.fetchall():
-                yield dict(zip(names, row, strict=True))
+def _added(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(part.get(name, 0) for part in parts) for name in _SUMS}
+
+
+def _sums(connection: duckdb.DuckDBPyConnection, column: str) -> dict[str, dict[str, float]]:
+    """By the values of the column; with none, of all rows, under the empty text."""
+    value = f"coalesce({column}::VARCHAR, '')" if column else "''"
+    rows = connection.execute(f"SELECT {value}, {', '.join(_SUMS.values())} FROM rows GROUP BY 1 ORDER BY 2 DESC")
+    return {value: dict(zip(_SUMS, sums, strict=True)) for value, *sums in rows.fetchall()}
 
 
 def tell(found: list[dict[str, Any]]) -> None:
     shown = []
     for one in found:
-        loss = one["log_loss"] / one["true_log_loss"]
-        ratio = one["predicted_to_observed"]
-        slices = one["slices"]
-        worst = max(slices, key=lambda part: abs(part["predicted_to_observed"] - 1), default=None)
+        whole = one["overall"]
+        large = {
+            f"{column}={value}": sums["predicted"] / sums["positives"]
+            for column, by_value in one["slices"].items()
+            for value, sums in by_value.items()
+            if sums["positives"] > FEWEST_POSITIVES
+        }
+        worst = max(large, key=lambda name: abs(large[name] - 1), default=None)
         shown.append(
             [
-                f"{one['model']} {one['date']}",
-                f"{one['rows']:,}",
-                f"{one['positives']:,}",
-                _told(loss, LOSS_BOUND, above_only=True),
-                _told(ratio, OVERALL_BOUND),
-                f"{one['predicted_to_true']:.4f}",
-                f"{len(slices)}",
-                f"{_told(worst['predicted_to_observed'], SLICE_BOUND)} {worst['column']}={worst['value']}"
-                if worst
-                else "",
+                f"{one['arm']} {one['date']}",
+                f"{whole['rows']:,}",
+                f"{whole['positives']:,}",
+                _told(whole["loss"] / whole["true_loss"], LOSS_BOUND, above_only=True),
+                _told(whole["predicted"] / whole["positives"], OVERALL_BOUND),
+                f"{whole['predicted'] / whole['true']:.4f}",
+                f"{len(large)}",
+                f"{worst} {_told(large[worst], SLICE_BOUND)}" if worst else "",
             ]
         )
     head = ["", "rows", "positives", "log loss / true", "predicted / observed", "/ true", "slices", "worst slice"]
