@@ -32,7 +32,7 @@ class DailyPipeline(MixinNaiveBulkComplete, luigi.WrapperTask):
     by then: the day itself where a click counts for a day, an older one where a conversion counts for several.
     """
 
-    date = DayParameter(description="the day, as 2026-11-21")
+    date = DayParameter(description="the day, as 2026-11-21, or yesterday")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

@@ -16,7 +16,7 @@ from tasks.settings import platform, refuse_before_first
 class DaysTask(luigi.Task):
     """A task over one day (`--date`) or over all from `--start` to `--stop`, both included."""
 
-    date = OptionalDayParameter(description="the day, as 2026-11-21")
+    date = OptionalDayParameter(description="the day, as 2026-11-21, or yesterday")
     start = OptionalDayParameter(description="the first day, in the place of --date")
     stop = OptionalDayParameter(description="the last day, which is included")
 

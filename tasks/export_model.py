@@ -41,7 +41,7 @@ class ExportModel(StoreTask):
 
     experiment = luigi.Parameter(positional=False, description="the name of a .yaml file in dsp_pipeline/experiments/")
     arm = luigi.Parameter(positional=False, default="control", description="one of the experiment's arms")
-    date = DayParameter(description="the held-out day, as 2026-11-21")
+    date = DayParameter(description="the held-out day, as 2026-11-21, or yesterday")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

@@ -20,7 +20,7 @@ class FeatureBuild(TableTask):
     """Builds one day of the table that `features/<table>.sql` defines, from the partitions that its header names."""
 
     table = luigi.Parameter(positional=False, description="the name of a .sql file in dsp_pipeline/features/")
-    date = BuiltDayParameter(description="the day, as 2026-11-21")
+    date = BuiltDayParameter(description="the day, as 2026-11-21, or yesterday")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,21 @@ import luigi
 
 from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
+
+
+def scheduled() -> datetime:
+    """When the run was to start (UTC): what the scheduler of ECS tasks sets, or now.
+
+    So a run that starts late, or is tried again the next morning, still means the day or hour it was scheduled for.
+    SettingsError if what was set is not a time."""
+    given = os.environ.get("DSP_SCHEDULED_AT", "")
+    if not given:
+        return datetime.now(UTC)
+    try:
+        time = datetime.fromisoformat(given)
+    except ValueError:
+        raise SettingsError(f"DSP_SCHEDULED_AT is {given!r}; give a time as 2026-11-22T05:00:00Z, or none.") from None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 class EventParameter(luigi.Parameter):
@@ -21,15 +37,17 @@ class EventParameter(luigi.Parameter):
 
 
 class DayParameter(luigi.DateParameter):
-    """A UTC day that has begun."""
+    """A UTC day that has begun; `yesterday` is the day before the one that the run was scheduled for."""
 
     _ahead = 0  # days that a day may lie ahead
 
     def parse(self, text: str) -> date:
+        if text == "yesterday":
+            return scheduled().date() - timedelta(days=1)
         try:
             return datetime.strptime(text, "%Y-%m-%d").date()
         except ValueError:
-            raise SettingsError(f"{text!r} is not a day; write it as 2026-11-21.") from None
+            raise SettingsError(f"{text!r} is not a day; write it as 2026-11-21, or yesterday.") from None
 
     def normalize(self, value: date) -> date:
         day: date = super().normalize(value)
@@ -71,13 +89,15 @@ class OptionalDayParameter(DayParameter):
 
 class HourParameter(luigi.DateHourParameter):
     """A UTC hour; luigi keeps it as a datetime without a zone. Hours of tomorrow are allowed: a label window may
-    need them, and then they have not arrived yet."""
+    need them, and then they have not arrived yet. `last` is the last whole one before the run was scheduled."""
 
     def parse(self, text: str) -> datetime:
+        if text == "last":
+            return scheduled().replace(minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(hours=1)
         try:
             return datetime.strptime(text, "%Y-%m-%dT%H")
         except ValueError:
-            raise SettingsError(f"{text!r} is not an hour; write it as 2026-11-21T05 (UTC).") from None
+            raise SettingsError(f"{text!r} is not an hour; write it as 2026-11-21T05 (UTC), or last.") from None
 
     def normalize(self, value: datetime) -> datetime:
         hour: datetime = super().normalize(value)

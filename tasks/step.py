@@ -276,7 +276,7 @@ def _registered(made: Step) -> Callable[..., Any]:
     module = sys.modules[made.module]
     if made.family in Register.task_names() or (other is None and hasattr(module, made.family)):
         raise made.wrong(f"its task would be {made.family}, and there is a {made.family} already; rename it.")
-    parameters: dict[str, Any] = {"date": DayParameter(description="the day, as 2026-11-21")}
+    parameters: dict[str, Any] = {"date": DayParameter(description="the day, as 2026-11-21, or yesterday")}
     for one in made.parameters:
         if hasattr(StepTask, one.name):
             problem = f"every task has a {one.name} already; give the argument another name."

@@ -96,7 +96,7 @@ def test_what_cannot_be_explained_is_told_with_the_cure(served: tuple[Folder, st
     assert f"no row of click_rate has impression_id = nobody on {DAY}" in unknown and "dsp show" in unknown
     missing = refused(made, "explain", MODEL, key, "--date", "2026-11-21")
     assert "click_rate of version " in missing and "has no 2026-11-21; it has " in missing
-    assert "is not a day; write it as" in refused(made, "explain", MODEL, key, "--date", "yesterday")
+    assert "is not a day; write it as" in refused(made, "explain", MODEL, key, "--date", "last monday")
     assert "unknown bundle 'nothing'" in refused(made, "explain", MODEL, key, "--bundle", "nothing")
     other = refused(made, "--set", "dsp.environment=other", "explain", MODEL, key)
     assert "other serves no bundle of click_rate yet; `dsp promote` one, or name one with --bundle." in other
