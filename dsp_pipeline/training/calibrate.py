@@ -2,10 +2,10 @@
 
 Which kind is fitted depends on how much the day knows, because a curve through noise is worse than none:
 
-- fewer than 100 rows of the rarer label: the slope stays 1 and only the intercept is moved, as far as the day's labels
-  carry it against a prior that a day's rate lies some 10 % beside the days before it. A day without a positive
-  hardly moves anything.
-- from there on `platt`: slope and intercept by logistic regression.
+- fewer than 100 rows of the rarer label: the slope stays 1 and only the level is moved, as far as the day's labels
+  carry it against a prior that a day's rate lies some 5 % beside what trees say who learned from many days. A day
+  without a positive hardly moves anything, one with 400 goes half the way, one with 40,000 all of it.
+- from there on `platt`: the slope by logistic regression, and the level as before.
 - `isotonic` needs 1,000 rows of the rarer label, else it is `platt`. Isotonic regression overfits small samples; with
   about 1,000 it catches up with Platt's (Niculescu-Mizil and Caruana, "Predicting Good Probabilities With Supervised
   Learning", ICML 2005, section 5).
@@ -26,7 +26,7 @@ NONE, PLATT, ISOTONIC = "none", "platt", "isotonic"
 KINDS = (NONE, PLATT, ISOTONIC)
 MAX_KNOTS = 256
 PLATT_NEEDS, ISOTONIC_NEEDS = 100, 1_000  # rows of the rarer label
-_DRIFT = 0.1  # standard deviation, in log odds, of what a day moves by itself
+_DRIFT = 0.05  # standard deviation, in log odds, of what a day moves by itself
 _KNOT_LABELS = 10.0  # rows of the rarer label that a knot stands for, at least
 _RIDGE = 0.01  # keeps the slope finite when labels are separated perfectly; a hundredth of a row's weight
 _LEAST = 1e-9  # knots keep this distance from 0 and 1
@@ -120,41 +120,47 @@ def calibrate(
         if len(curve.margins) > 1:  # one knot, from labels that are separated perfectly, would rank nothing
             return curve
     if rarer >= PLATT_NEEDS:
-        slope, intercept = _platt(shifted, labels, heavy)
+        slope = _slope(shifted, labels, heavy)
         if slope > 0:  # a model that is worse than none on this day is not turned around
-            return Calibration(PLATT, offset, slope, intercept)
-    return Calibration(PLATT, offset, 1.0, _intercept(shifted, labels, heavy))
+            same_level = _shift(slope * shifted, heavy, _sigmoid(shifted))
+            return Calibration(PLATT, offset, slope, same_level + _level(slope * shifted + same_level, labels, heavy))
+    return Calibration(PLATT, offset, 1.0, _level(shifted, labels, heavy))
 
 
-def _platt(
-    margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Slope and intercept; a slope of 0 if all margins are alike."""
+def _slope(margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
+    """Of Platt's logistic regression, with an intercept of its own; 0 if all margins are alike."""
     from sklearn.linear_model import LogisticRegression
 
     mean = float(np.average(margins, weights=weights))
     spread = math.sqrt(float(np.average((margins - mean) ** 2, weights=weights)))
     if spread < 1e-9:
-        return 0.0, 0.0
+        return 0.0
     fitted = LogisticRegression(C=1 / _RIDGE, tol=1e-8, max_iter=1000).fit(
         ((margins - mean) / spread)[:, None], labels, sample_weight=weights
     )
-    slope = float(fitted.coef_[0, 0]) / spread
-    return slope, float(fitted.intercept_[0]) - slope * mean
+    return float(fitted.coef_[0, 0]) / spread
 
 
-def _intercept(margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
+def _level(margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
     """The shift b that minimises log loss + b² / (2 * _DRIFT²), the prior counted in rows of the mean weight."""
+    return _shift(margins, weights, labels, 1 / _DRIFT**2)
+
+
+def _shift(
+    margins: NDArray[np.float64], weights: NDArray[np.float64], wanted: NDArray[Any], stiffness: float = 0.0
+) -> float:
+    """The b at which sigmoid(margins + b) sums up to `wanted` less stiffness * b, both weighted."""
     from scipy.optimize import brentq
 
     relative = weights / weights.mean()
-    positives = float(relative[labels == 1].sum())
+    total = float((relative * wanted).sum())
 
-    def slope_at(shift: float) -> float:
-        return float((relative * _sigmoid(margins + shift)).sum()) - positives + shift / _DRIFT**2
+    def surplus(shift: float) -> float:
+        return float((relative * _sigmoid(margins + shift)).sum()) - total + stiffness * shift
 
-    most = len(labels) * _DRIFT**2  # the log loss of a row moves by less than 1 for a shift of 1
-    return float(brentq(slope_at, -most, most, xtol=1e-12))
+    # Beyond it every probability is 0 or 1; with stiffness a row's log loss moves by less than 1 for a shift of 1.
+    most = len(margins) / stiffness if stiffness else 50.0 + float(np.abs(margins).max())
+    return float(brentq(surplus, -most, most, xtol=1e-12))
 
 
 def _isotonic(
