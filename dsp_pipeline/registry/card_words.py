@@ -205,7 +205,8 @@ def _drift(report: Mapping[str, Any]) -> Iterator[Verdict]:
         return
     named = _listed([f"{name} (PSI {found[name]:.2f})" for name in moved[:3]])
     others = f" and {len(moved) - 3} more" if moved[3:] else ""
-    said = f"{named}{others} lie elsewhere on the held-out day than on the training days."
+    lie = "lies" if len(moved) == 1 else "lie"
+    said = f"{named}{others} {lie} elsewhere on the held-out day than on the training days."
     yield Verdict(WATCH, "A feature drifted" if len(moved) == 1 else f"{len(moved)} features drifted", said)
 
 
