@@ -67,7 +67,7 @@ lock: .venv/ready ## choose newer versions of what setup.cfg allows
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
 	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra dev \
+	  --no-emit-index-url --no-emit-find-links --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra dev \
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
 
 lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand-in

@@ -31,6 +31,18 @@ class BigQuerySettings:
 
 
 @dataclass(frozen=True)
+class MetricsSettings:
+    """Who gets numbers about runs; nobody where these are empty.
+
+    `dogstatsd_host` and `dogstatsd_port` are those of a Datadog agent, `pushgateway` the URL of a Prometheus Pushgateway.
+    """
+
+    dogstatsd_host: str = ""
+    dogstatsd_port: int = 8125
+    pushgateway: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one run.
 

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-from tasks import discovery, killed, logs, patience, stopped
+from tasks import discovery, killed, logs, measuring, notices, patience, stopped
 
 logs.configure()
 patience.configure()
 killed.configure()
 stopped.configure()
+measuring.configure()
+notices.configure()
 
 _found, wrong = discovery.find(__name__, __path__)
 # `dsp` decides by itself: some of its commands are needed most when a file is wrong.

@@ -24,6 +24,9 @@ from tasks.settings import platform, refuse_before_first
 
 log = logging.getLogger("dsp")
 
+# The luigi event of a receipt that a task has written: handlers get both.
+MADE = "event.dsp.made"
+
 
 @cache
 def store_index(prefix: str) -> ReceiptIndex:
@@ -146,6 +149,7 @@ class ReceiptTask(MixinNaiveBulkComplete, luigi.Task):
             finally:
                 release_memory()
         self.output().written(receipt)
+        self.trigger_event(MADE, self, receipt)
         rejected = f", {sum(receipt.rejected.values()):,} rejected" if receipt.rejected else ""
         twice = f", {receipt.duplicates:,} duplicates" if receipt.duplicates else ""
         log.info("%s: %s rows%s%s in %.2f s", self, f"{receipt.rows:,}", rejected, twice, receipt.seconds)

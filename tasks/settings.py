@@ -19,7 +19,7 @@ from luigi.parameter import MissingParameterException
 
 from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.platform import PACKAGE, Platform
-from dsp_pipeline.settings import BigQuerySettings, Settings
+from dsp_pipeline.settings import BigQuerySettings, MetricsSettings, Settings
 
 log = logging.getLogger("dsp")
 
@@ -74,6 +74,18 @@ class bigquery(luigi.Config):  # noqa: N801
     storage_endpoint = luigi.Parameter(default="", description="host:port of the stand-in's Storage Read API")
 
 
+class metrics(luigi.Config):  # noqa: N801
+    """Section [metrics]: who gets numbers about runs; nobody, where neither it nor the variables name anybody."""
+
+    dogstatsd = luigi.Parameter(
+        default="", description="host or host:port of a Datadog agent; empty: DD_AGENT_HOST and DD_DOGSTATSD_PORT"
+    )
+    pushgateway = luigi.Parameter(
+        default="",
+        description="address of a Prometheus Pushgateway, as http://pushgateway:9091; empty: PUSHGATEWAY_URL",
+    )
+
+
 Section = TypeVar("Section", bound=luigi.Config)
 
 
@@ -115,8 +127,9 @@ def _refuse_unknown(*sections: type[luigi.Config]) -> None:
 @lru_cache(maxsize=1)
 def platform() -> Platform:
     """The platform of this process. SettingsError, naming the setting, if one is missing or wrong."""
-    _refuse_unknown(dsp, bigquery)
+    _refuse_unknown(dsp, bigquery, metrics)
     given = _read(dsp)
+    receivers()
     if not 0 <= given.max_rejected_share <= 1:
         raise SettingsError(f"[dsp] max_rejected_share is {given.max_rejected_share}; it is a share from 0 to 1.")
     for name, least in (("memory_limit_mb", 64), ("threads", 1)):
@@ -151,6 +164,23 @@ def platform() -> Platform:
     _refuse_unwritable("scratch" if cloud or given.scratch else "lake", settings.scratch)
     log.info("%s", made)
     return made
+
+
+def receivers() -> MetricsSettings:
+    """Who gets numbers about runs. SettingsError, naming setting or variable, if that is no address."""
+    given = _read(metrics)
+    agent, _, port = given.dogstatsd.partition(":")
+    if not agent:
+        agent, port = os.environ.get("DD_AGENT_HOST", ""), os.environ.get("DD_DOGSTATSD_PORT", "")
+    if agent and port and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise SettingsError(
+            f"the port of the DogStatsD agent {agent} is {port!r}; give [metrics] dogstatsd as host:port, "
+            "or DD_DOGSTATSD_PORT, a number from 1 to 65535."
+        )
+    gateway = given.pushgateway or os.environ.get("PUSHGATEWAY_URL", "")
+    if gateway and not re.fullmatch(r"https?://[^/@\s]+(/[^@\s]*)?", gateway):
+        raise SettingsError("[metrics] pushgateway (or PUSHGATEWAY_URL) is no address; write http://host:port.")
+    return MetricsSettings(agent, int(port or 8125) if agent else 8125, gateway)
 
 
 def _bigquery() -> BigQuerySettings:
