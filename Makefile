@@ -30,6 +30,17 @@ setup: .venv/ready ## install everything into .venv (other targets do it when ne
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m console.standins.bigquery
 
+# What checks monitoring/: Datadog's client, and Prometheus with its Pushgateway where Debian's packages can be had;
+# tests that miss one of them are skipped.
+.cache/monitoring/ready: monitoring/check.lock | .venv/ready
+	@mkdir -p $(TMPDIR) $(@D)
+	@$(PYTHON) -m venv $(@D)/venv
+	@$(@D)/venv/bin/python -m pip install --quiet --no-cache-dir --require-hashes -r $<
+	@cd $(@D) && { apt-get download prometheus prometheus-pushgateway >log 2>&1 \
+	  && for package in *.deb; do dpkg -x $$package debian; done \
+	  && rm *.deb || echo "without Debian's prometheus and prometheus-pushgateway some tests are skipped"; }
+	@touch $@
+
 run: .venv/ready ## simulate a few days of logs, run the whole graph under a luigid, say where things are
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m console demo
@@ -48,7 +59,7 @@ ui: .venv/ready ## open luigid's page again
 stop: .venv/ready ## end luigid
 	@$(BIN)/python -m console stop
 
-test: .venv/ready .cache/bigquery/ready ## the tests
+test: .venv/ready .cache/bigquery/ready .cache/monitoring/ready ## the tests
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
