@@ -10,6 +10,7 @@ import warnings
 from types import TracebackType
 
 from luigi.configuration import get_config
+from luigi.configuration.cfg_parser import InterpolationMissingEnvvarError
 from luigi.parameter import MissingParameterException, ParameterException
 from luigi.retcodes import retcode
 from luigi.rpc import RPCError
@@ -74,7 +75,12 @@ def _failed(record: logging.LogRecord) -> str:
 
 def told_in_a_sentence(error: BaseException) -> bool:
     """Whether the error says all that a user needs, so that a traceback would only hide it."""
-    return isinstance(error, _TOLD)
+    return isinstance(error, _TOLD) or _unset(error) is not None
+
+
+def _unset(error: BaseException) -> InterpolationMissingEnvvarError | None:
+    """The variable that luigi itself misses, as for [core] scheduler_host; tasks/settings.py reads our own sections."""
+    return error.__cause__ if isinstance(error.__cause__, InterpolationMissingEnvvarError) else None
 
 
 def sentence(error: BaseException) -> str:
@@ -88,7 +94,11 @@ def sentence(error: BaseException) -> str:
 
         return str(UnknownNameError("task", str(error).removeprefix("No task ").partition(".")[0], known))
     if isinstance(error, RPCError):
-        return f"luigid does not answer ({error}); `make ui` starts it, or add --local-scheduler."
+        return f"luigid does not answer ({error}); start it, on a laptop with `make ui`, or add --local-scheduler."
+    missing = _unset(error)
+    if missing is not None:
+        variable = str(missing).partition("variable ")[2].partition(".")[0]
+        return f"[{missing.section}] {missing.option} is not set: luigi.cfg takes it from the variable {variable}."
     return str(error)
 
 
@@ -128,7 +138,7 @@ def configure() -> None:
 
 
 def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, _TOLD) and not dsp_traceback():
+    if told_in_a_sentence(error) and not dsp_traceback():
         print(f"error: {sentence(error)}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)

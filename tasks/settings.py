@@ -243,7 +243,10 @@ def refuse_before_first(day: date) -> None:
 
 
 def _code() -> tuple[str, str]:
-    """Commit and branch of the code, from DSP_REVISION (an image has no .git) and git; empty where neither knows."""
+    """Commit and branch of the code, from git; of an image, which has no .git, from DSP_REVISION and DSP_BRANCH.
+
+    Empty where nobody knows.
+    """
     words = ["git", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:
         done = subprocess.run(words, cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=False)
@@ -251,6 +254,7 @@ def _code() -> tuple[str, str]:
         revision, _, branch = (done.stdout if done.returncode == 0 else "").strip().partition("\n")
     except (OSError, subprocess.TimeoutExpired):
         revision = branch = ""
+    branch = os.environ.get("DSP_BRANCH", branch)
     return os.environ.get("DSP_REVISION", revision), branch if branch != "HEAD" else ""  # HEAD: on no branch
 
 

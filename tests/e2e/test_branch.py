@@ -158,6 +158,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(folder, "commit", "--quiet", "--allow-empty", "-m", "first")
     monkeypatch.setattr(settings, "PACKAGE", folder)
     monkeypatch.delenv("DSP_REVISION", raising=False)
+    monkeypatch.delenv("DSP_BRANCH", raising=False)
     return folder
 
 
@@ -191,7 +192,7 @@ def test_no_branch_is_called_as_production(repository: Path) -> None:
 def test_on_no_branch_the_environment_is_local(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A detached commit, no commit, no git, a name without letters; an image says its revision itself."""
+    """A detached commit, no commit, no git, a name without letters; an image says its revision and branch itself."""
     git(repository, "switch", "--quiet", "--detach")
     revision, branch = settings._code()
     assert (len(revision), branch) == (40, "")
@@ -204,6 +205,8 @@ def test_on_no_branch_the_environment_is_local(
     assert settings._code() == ("", "")
     monkeypatch.setenv("DSP_REVISION", "c0ffee")
     assert settings._code() == ("c0ffee", "")
+    monkeypatch.setenv("DSP_BRANCH", "shorter-window")
+    assert settings._code() == ("c0ffee", "shorter-window")
     assert settings._environment_of("") == settings._environment_of("ß") == "local"
 
 

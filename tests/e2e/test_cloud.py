@@ -45,6 +45,8 @@ class CloudFolder(Folder):
         return {
             **super().environment(),
             **self.cloud.environment,
+            "DSP_ENVIRONMENT": "production",
+            "DSP_SCHEDULER_HOST": "luigid.dsp.internal",
             "DSP_LAKE": settings["dsp.lake"],
             "DSP_RAW": settings["dsp.raw"],
             "DSP_SOURCE": "simulator",

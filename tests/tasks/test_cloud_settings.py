@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.e2e.folder import PROJECT, Done, Folder
 
 PRODUCTION = PROJECT / "docker" / "production.cfg"
 VARIABLES = {
+    "DSP_ENVIRONMENT": "production",
+    "DSP_SCHEDULER_HOST": "luigid.dsp.internal",
     "DSP_LAKE": "s3://acme-dsp-lake/lake",
     "DSP_RAW": "s3://acme-ad-logs",
     "DSP_SOURCE": "simulator",
@@ -53,7 +56,30 @@ def told(done: Done) -> str:
     return error
 
 
-@pytest.mark.parametrize("variable", ["DSP_LAKE", "DSP_FIRST_DATE", "DSP_BIGQUERY_PROJECT", "DSP_BIGQUERY_LABELS"])
+def test_where_luigid_is_must_be_said(image: Image) -> None:
+    """Luigi reads that by itself, before any task; it is told in the same words."""
+    del image.variables["DSP_SCHEDULER_HOST"]
+    done = image.luigi(*COMMAND)
+    expected = "error: [core] scheduler_host is not set: luigi.cfg takes it from the variable DSP_SCHEDULER_HOST."
+    assert (done.code, told(done)) == (1, expected)
+
+
+def test_a_worker_whose_luigid_stays_away_asks_again_and_then_says_so(image: Image) -> None:
+    """Production's settings, but for the time between two tries; no task was begun, and the exit code is not 0."""
+    settings = image.path / "luigi.cfg"
+    written = settings.read_text()
+    assert "rpc_retry_attempts = 12\nrpc_retry_wait = 5\n" in written  # a minute
+    settings.write_text(written.replace("_wait = 5\n", "_wait = 0\n"))
+    image.variables |= {"DSP_LAKE": "lake", "DSP_RAW": "raw"}
+    done = image.luigi(*COMMAND, "--dsp-mode", "local", scheduler="http://127.0.0.1:9")
+    assert done.code == 40
+    expected = r"luigid does not answer \(Errors \(12 attempts\) .* 'http://127\.0\.0\.1:9'\); start it, "
+    assert re.match(expected, told(done))
+
+
+@pytest.mark.parametrize(
+    "variable", ["DSP_ENVIRONMENT", "DSP_LAKE", "DSP_FIRST_DATE", "DSP_BIGQUERY_PROJECT", "DSP_BIGQUERY_LABELS"]
+)
 def test_a_value_that_is_missing_stops_the_run_at_its_first_line(image: Image, variable: str) -> None:
     """With the names of the setting and of the variable; nothing falls back to something local."""
     del image.variables[variable]
