@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-LINES, WIDEST = 20, 300  # of the log; Slack cuts texts that are longer than these may be together
+LINES, WIDEST = 20, 500  # of the log; Slack cuts texts that are longer than these may be together
 _PATIENCE = 5.0  # seconds
 
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
