@@ -16,6 +16,7 @@ from luigi.interface import core
 
 import tasks
 from console import libraries, luigid
+from console.watching import watching
 from dsp_pipeline.errors import BundleError, DspError, first_line
 from dsp_pipeline.events.source import find_sources, load_source
 from dsp_pipeline.platform import HOURS, PACKAGE, Platform
@@ -153,6 +154,14 @@ def _scheduler() -> Iterator[tuple[str, str]]:
         yield WARNING, f"{told}; a plain `luigi` asks {asked}, so give it --scheduler-url {ours}."
     else:
         yield OK, told
+
+
+def _watching() -> Iterator[tuple[str, str]]:
+    """Whom runs tell of themselves; who is away costs no run anything, so this is where it shows."""
+    found = list(watching())
+    told = ", ".join(name for name, _ in found) or "nobody; docs/monitoring.md says how they would"
+    wrong = [(WARNING, f"{name}: {problem}; see docs/monitoring.md.") for name, problem in found if problem]
+    yield from wrong or [(OK, f"runs tell {told}")]
 
 
 def _memory(one: Platform) -> Iterator[tuple[str, str]]:
@@ -299,6 +308,7 @@ _WITHOUT = {
     "files": _files,
     "libraries": _libraries,
     "luigid": _scheduler,
+    "watching": _watching,
 }
 _WITH = {
     "memory": _memory,

@@ -34,7 +34,8 @@ class BigQuerySettings:
 class MetricsSettings:
     """Who gets numbers about runs; nobody where these are empty.
 
-    `dogstatsd_host` and `dogstatsd_port` are those of a Datadog agent, `pushgateway` the URL of a Prometheus Pushgateway.
+    `dogstatsd_host` and `dogstatsd_port` are those of a Datadog agent, `pushgateway` is the URL of a Prometheus
+    Pushgateway.
     """
 
     dogstatsd_host: str = ""

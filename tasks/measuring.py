@@ -109,8 +109,8 @@ def _measured(batch: Sequence[Measurement]) -> None:
         agent.send(tagged)
     if to.pushgateway and _NOTES in os.environ:
         line = json.dumps([asdict(one) for one in tagged])
-        with Path(os.environ[_NOTES]).open("a", encoding="utf-8") as notes:  # by appending: processes share it
-            notes.write(f"{line}\n")
+        with Path(os.environ[_NOTES]).open("ab", buffering=0) as notes:  # one write: processes append to the same file
+            notes.write(f"{line}\n".encode())
 
 
 @cache
@@ -140,6 +140,8 @@ def _run(worker: Worker, runs: Callable[[Worker], bool]) -> bool:
     with platform().scratch() as scratch:
         notes = scratch / "measured.jsonl"
         notes.touch()
+        if host := receivers().dogstatsd_host:
+            _agent(host, receivers().dogstatsd_port)  # before processes are forked, which would each make their own
         os.environ.update({_RUN: "assistant" if worker._assistant else first, _NOTES: str(notes)})
         broken = True
         try:

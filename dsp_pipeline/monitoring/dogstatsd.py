@@ -6,6 +6,7 @@ Nobody waits for an agent: what it does not take is lost, and told once.
 from __future__ import annotations
 
 import logging
+import mmap
 import re
 import socket
 from collections.abc import Iterable
@@ -53,9 +54,10 @@ class _Once(logging.Handler):
 
     def __init__(self, agent: str) -> None:
         super().__init__(logging.WARNING)
-        self._agent, self._told = agent, False
+        self._agent = agent
+        self._told = mmap.mmap(-1, 1)  # which processes that are forked from this one share
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not self._told:
-            self._told = True
+        if not self._told[0]:
+            self._told[0] = 1
             log.warning("metrics do not reach the DogStatsD agent at %s (%s)", self._agent, record.getMessage())

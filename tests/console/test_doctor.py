@@ -47,7 +47,7 @@ def test_all_is_well(folder: Folder) -> None:
     answer = folder.dsp(*NOBODY, "doctor")
     assert (answer.code, answer.err, answer.out.isascii()) == (0, "", True)
     lines = {line[3:13].strip(): line for line in answer.out.splitlines()}
-    assert [line[:2] for name, line in lines.items() if name not in ("luigid", "disk", "steps")] == ["ok"] * 9
+    assert [line[:2] for name, line in lines.items() if name not in ("luigid", "disk", "steps")] == ["ok"] * 10
     assert lines["luigid"].startswith("!  luigid     no luigid answers at http://localhost:9; `make ui` starts one")
     assert f"newest click {DAYS[0]}T05" in lines["raw logs"]
     assert "hourly_click_rate.py" in lines["steps"]  # which reads a table that this team does not have
@@ -94,6 +94,22 @@ def test_what_hangs_on_wrong_settings_is_not_looked_at(folder: Folder, setting: 
     assert [told[name][0] for name in ("files", "libraries")] == [OK, OK]
     for name in ("store", "raw logs", "warehouse", "disk", "memory", "steps", "arms"):
         assert told[name] == (WARNING, "not looked at, because the settings are wrong")
+
+
+def test_whoever_is_told_of_runs_is_looked_for(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent without an address and a Pushgateway that is away are warnings; a webhook is only named."""
+    monkeypatch.setenv("DD_AGENT_HOST", "agent.invalid")
+    monkeypatch.setenv("DSP_NOTIFY_SLACK_WEBHOOK_URL", "https://hooks.example/hunter2")
+    nowhere = ("--set", "metrics.pushgateway=http://127.0.0.1:9")
+    answer = dsp(folder, *NOBODY, *nowhere, "doctor", "--json")
+    told = [one["found"] for one in json.loads(answer.out) if one["check"] == "watching"]
+    agent, gateway = told
+    assert agent.startswith("DogStatsD agent agent.invalid:8125: it has no address (")
+    assert gateway == "Pushgateway http://127.0.0.1:9: it does not answer (ConnectionError); see docs/monitoring.md."
+    monkeypatch.setenv("DD_AGENT_HOST", "127.0.0.1")
+    answer = dsp(folder, *NOBODY, "doctor", "--json")
+    assert found(answer)["watching"] == (OK, "runs tell DogStatsD agent 127.0.0.1:8125, Slack")
+    assert "hunter2" not in answer.out + answer.err
 
 
 def test_one_mistake_is_told_once(folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from moto.server import ThreadedMotoServer
 from moto.sns import sns_backends
 
 from dsp_pipeline.monitoring.notice import LINES, WIDEST, Notice, post_to_slack, without_secrets
-from tests.e2e.folder import Done, Folder
-from tests.metrics.receivers import free_port, posts, small
-from tests.metrics.test_runs import HOUR, clicks, warnings
+from tests.e2e.folder import Done, Folder, ended, wait_until
+from tests.metrics.receivers import agent, free_port, posts, small
+from tests.metrics.test_runs import HOUR, clicks, sent, values, warnings
 from tests.tasks.small import DAYS, arrive
 
 WEBHOOK = "DSP_NOTIFY_SLACK_WEBHOOK_URL"
@@ -119,6 +120,49 @@ def test_each_task_that_failed_is_told_also_from_worker_processes(tmp_path: Path
     for hour, text in zip(("00", "01"), texts, strict=True):
         assert text.startswith(f"```S3LogIngest(event=click, hour={DAYS[0]}T{hour}) failed")
         assert f"ERROR   S3LogIngest(event=click, hour={DAYS[0]}T{hour}) failed: " in text
+
+
+def test_a_task_that_is_tried_again_is_told_once(tmp_path: Path) -> None:
+    """A scheduler that hands a failed task out again within a run makes no second notice."""
+    with posts() as (server, given):
+        folder = small(tmp_path / "work", **{WEBHOOK: server + PATH})
+        done = failing(folder, "--scheduler-retry-delay", "0.01", "--scheduler-retry-count", "3")
+    assert (done.code, len(done.errors), len(given)) == (30, 3, 1), done.text
+
+
+def test_a_task_whose_process_was_killed_is_told(tmp_path: Path) -> None:
+    """As by the kernel when memory runs out: the process had no time to say anything."""
+    with posts() as (server, given), agent() as listener:
+        variables = {"DD_AGENT_HOST": "127.0.0.1", "DD_DOGSTATSD_PORT": str(listener.port), WEBHOOK: server + PATH}
+        folder = small(tmp_path / "work", **variables)
+        (folder.path / "run.py").write_text(
+            "import os, signal, sys, luigi, tasks\n"
+            "class Dies(luigi.Task):\n"
+            "    def run(self): os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    def complete(self): return False\n"
+            "luigi.run(sys.argv[1:], local_scheduler=True)\n"
+        )
+        folder.run(folder.path / "run.py", "Dies", "--workers", "2")
+        assert values(sent(listener), "dsp.tasks", task="dies", outcome="failed") == [1]
+    (body,) = given
+    assert "Why: Task Dies__99914b932b died unexpectedly with exit code -9" in slack_text(body)
+
+
+def test_a_worker_that_was_told_to_stop_tells_nobody(tmp_path: Path) -> None:
+    """SIGTERM takes work back, and another run goes on: that is no failure, and is not counted as one."""
+    with posts() as (server, given), agent() as listener:
+        variables = {"DD_AGENT_HOST": "127.0.0.1", "DD_DOGSTATSD_PORT": str(listener.port), WEBHOOK: server + PATH}
+        folder = small(tmp_path / "work", **variables)
+        clicks(folder, good=400_000)
+        process = folder.start(*HOUR)
+        working = folder.lake / ".scratch"
+        wait_until(lambda: any(path.name == "events.parquet" for path in working.rglob("*")), "work in scratch")
+        process.terminate()
+        done = ended(process)
+        found = sent(listener)
+    assert done.code == 128 + signal.SIGTERM, done.text
+    assert values(found, "dsp.tasks", task="s3logingest", outcome="stopped") == [1]
+    assert values(found, "dsp.tasks", outcome="failed") == values(found, "dsp.run.success") == given == []
 
 
 def test_a_task_that_cannot_be_planned_is_told(tmp_path: Path) -> None:

@@ -214,11 +214,13 @@ def warnings(done: Done) -> list[str]:
     return [line[9:] for line in done.text.splitlines() if "WARNING" in line]
 
 
-def test_receivers_that_are_away_cost_a_warning_each(tmp_path: Path) -> None:
-    """A run with 48 tasks ends as well as any, and says once what is not reached."""
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_receivers_that_are_away_cost_a_warning_each(tmp_path: Path, workers: str) -> None:
+    """A run with 48 tasks ends as well as any, and says once what is not reached, in however many processes."""
     folder = small(tmp_path / "work", DD_AGENT_HOST="127.0.0.1", DD_DOGSTATSD_PORT=str(free_port()))
     arrive(folder, DAYS[0], DAYS[1])
     words = ("Backfill", "--start", DAYS[0], "--stop", DAYS[0], "--tables", "none", "--dsp-package", "package")
+    words = (*words, "--workers", workers)
     done = folder.luigi(*words, "--metrics-pushgateway", f"http://127.0.0.1:{free_port()}")
     assert done.code == 0, done.text
     agent_away, gateway_away = warnings(done)
