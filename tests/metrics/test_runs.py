@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dsp_pipeline.monitoring.metrics import COUNT, DATADOG, DISTRIBUTION, GAUGE, METRICS, PROMETHEUS
-from tests.console.lake import EXPERIMENT
+from dsp_pipeline.monitoring.metrics import COUNT, DATADOG, DISTRIBUTION, GAUGE, METRICS, PROMETHEUS, Measurement
+from dsp_pipeline.monitoring.pushgateway import push
+from tests.console.lake import EXPERIMENT, copied
 from tests.e2e.folder import DAY, OUTCOMES, Done, Folder, only, table_of
 from tests.metrics import receivers
 from tests.metrics.receivers import Agent, agent, free_port, pushgateway, scraped, small, watched
 from tests.tasks.small import DAYS, arrive
 
+NEWEST = "2026-11-19"  # the held-out day of the models; DAY is the one before
 KINDS = {"c": COUNT, "g": GAUGE, "d": DISTRIBUTION}
 HOUR = ("BigQueryLoad", "--event", "click", "--hour", f"{DAYS[0]}T00", "--dsp-package", "package")
 
@@ -69,12 +71,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Folder, li
     folder = Folder(base / "work", package="package")
     only(folder.package(), *OUTCOMES)
     (folder.path / "package" / "experiments" / "click_rate_baseline.yaml").write_text(EXPERIMENT)
-    folder.simulate(events=OUTCOMES, impressions_per_day=2_000)
+    folder.simulate(events=OUTCOMES, impressions_per_day=1_200, days=4)
     there = receivers.found("prometheus-pushgateway") is not None
     with agent() as listener, pushgateway(base) if there else nullcontext("") as gateway:
         port = str(listener.port)
         watched(folder, DD_AGENT_HOST="127.0.0.1", DD_DOGSTATSD_PORT=port, PUSHGATEWAY_URL=gateway)
-        done = folder.luigi("DailyPipeline", "--date", DAY)
+        done = folder.luigi("DailyPipeline", "--date", NEWEST)
         assert done.code == 0, done.text
         yield folder, sent(listener), scraped(gateway) if there else ""
 
@@ -145,8 +147,38 @@ def test_a_model_is_told_by_its_report(whole: tuple[Folder, list[Sent], str]) ->
             (shown,) = (v for labels, v in series(text)[f"dsp_model_{name}"] if labels["arm"] == arm)
             assert shown == holdout[reported]
         ((labels, day),) = (one for one in series(text)["dsp_model_day_timestamp_seconds"] if one[0]["arm"] == arm)
-        assert time.strftime("%Y-%m-%d", time.gmtime(day)) == DAY
+        assert time.strftime("%Y-%m-%d", time.gmtime(day)) == NEWEST
         assert labels["job"] == "dsp_model"
+
+
+def test_an_older_day_does_not_pass_for_the_newest(whole: tuple[Folder, list[Sent], str], tmp_path: Path) -> None:
+    """A challenger is trained for the champion's day too; what a model is worth is what its newest day says."""
+    folder = copied(whole[0], tmp_path)
+    with agent() as listener:
+        words = ("--experiment", "click_rate_baseline", "--arm", "deeper", "--date", DAY)
+        done = folder.luigi("TrainModel", *words, "--metrics-dogstatsd", f"127.0.0.1:{listener.port}")
+        assert done.code == 0, done.text
+        found = sent(listener)
+    assert values(found, "dsp.tasks", task="trainmodel", arm="deeper", outcome="done") == [1]
+    assert [one for one in found if one.name.startswith("dsp.model.")] == []
+
+
+def test_a_model_that_is_trained_again_replaces_all_of_itself(tmp_path: Path) -> None:
+    """Also the slices that it has no more, whether in the same run or in a later one; other arms stay."""
+
+    def batch(arm: str, *exchanges: str) -> list[Measurement]:
+        tags = {"environment": "production", "model": "m", "experiment": "e", "arm": arm}
+        name = "dsp.model.slice.auc"
+        return [Measurement(name, 0.7, {**tags, "slice": "exchange", "value": one}) for one in exchanges]
+
+    def shown(gateway: str) -> set[tuple[str, str]]:
+        return {(one["arm"], one["value"]) for one, _ in series(scraped(gateway))["dsp_model_slice_auc"]}
+
+    with pushgateway(tmp_path) as gateway:
+        push(gateway, [batch("a", "old", "older"), batch("b", "x"), batch("a", "new")])
+        assert shown(gateway) == {("a", "new"), ("b", "x")}
+        push(gateway, [batch("a", "newest")])
+        assert shown(gateway) == {("a", "newest"), ("b", "x")}
 
 
 def test_the_lag_counts_from_the_end_of_the_newest_hour(whole: tuple[Folder, list[Sent], str]) -> None:
@@ -177,16 +209,15 @@ def test_worker_processes_measure_for_their_run(tmp_path: Path) -> None:
     """With --workers 2 each task runs in a process of its own; the run that is pushed has them all."""
     with agent() as listener, pushgateway(tmp_path) as gateway:
         folder = small(tmp_path / "work", DD_AGENT_HOST="127.0.0.1", DD_DOGSTATSD_PORT=str(listener.port))
-        arrive(folder, DAYS[0], DAYS[1])
-        words = ("Backfill", "--start", DAYS[0], "--stop", DAYS[0], "--tables", "none", "--workers", "2")
-        done = folder.luigi(*words, "--dsp-package", "package", "--metrics-pushgateway", gateway)
+        arrive(folder, DAYS[0], hours=range(1))
+        done = folder.luigi(*HOUR, "--workers", "2", "--metrics-pushgateway", gateway)
         assert done.code == 0, done.text
         found, shown = sent(listener), series(scraped(gateway))
-    assert len(values(found, "dsp.tasks", run="backfill", task="bigqueryload", outcome="done")) == 24
-    tasks = {labels["task"]: value for labels, value in shown["dsp_tasks"]}
-    assert tasks == {"S3LogIngest": 24, "BigQueryLoad": 24, "Backfill": 1}
-    assert sum(value for labels, value in shown["dsp_task_duration_seconds_count"]) == 49
-    assert {labels["run"] for labels, _ in shown["dsp_tasks"]} == {"Backfill"}
+    tasks = {"S3LogIngest": 1, "BigQueryLoad": 1}
+    assert {one: sum(values(found, "dsp.tasks", run="bigqueryload", task=one.lower())) for one in tasks} == tasks
+    assert {labels["task"]: value for labels, value in shown["dsp_tasks"]} == tasks
+    assert {labels["task"]: value for labels, value in shown["dsp_task_duration_seconds_count"]} == tasks
+    assert {labels["run"] for labels, _ in shown["dsp_tasks"]} == {"BigQueryLoad"}
 
 
 def test_a_failed_run_keeps_the_time_of_the_last_success(tmp_path: Path) -> None:
@@ -216,12 +247,11 @@ def warnings(done: Done) -> list[str]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_receivers_that_are_away_cost_a_warning_each(tmp_path: Path, workers: str) -> None:
-    """A run with 48 tasks ends as well as any, and says once what is not reached, in however many processes."""
+    """A run ends as well as any, and says once what is not reached, in however many processes."""
     folder = small(tmp_path / "work", DD_AGENT_HOST="127.0.0.1", DD_DOGSTATSD_PORT=str(free_port()))
-    arrive(folder, DAYS[0], DAYS[1])
-    words = ("Backfill", "--start", DAYS[0], "--stop", DAYS[0], "--tables", "none", "--dsp-package", "package")
-    words = (*words, "--workers", workers)
-    done = folder.luigi(*words, "--metrics-pushgateway", f"http://127.0.0.1:{free_port()}")
+    arrive(folder, DAYS[0], hours=range(1))
+    gateway = f"http://127.0.0.1:{free_port()}"
+    done = folder.luigi(*HOUR, "--workers", workers, "--metrics-pushgateway", gateway)
     assert done.code == 0, done.text
     agent_away, gateway_away = warnings(done)
     assert agent_away.startswith("WARNING metrics do not reach the DogStatsD agent at 127.0.0.1:")
