@@ -19,6 +19,7 @@ from tests.e2e.folder import Done, Folder, ended, wait_until
 from tests.metrics.receivers import agent, free_port, posts, small
 from tests.metrics.test_runs import HOUR, clicks, sent, values, warnings
 from tests.tasks.small import DAYS, arrive
+from tests.tasks.test_cloud_settings import COMMAND, Image
 
 WEBHOOK = "DSP_NOTIFY_SLACK_WEBHOOK_URL"
 TOPIC = "DSP_NOTIFY_SNS_TOPIC_ARN"
@@ -187,6 +188,24 @@ def test_a_task_that_cannot_be_planned_is_told(tmp_path: Path) -> None:
     assert "cannot be planned (local)." in text, done.text
     assert "Why: nobody knows; ask somebody." in text
     assert "luigi --module tasks Broken --some-flag --two-words 'a b'\n" in text
+
+
+def test_a_notice_from_the_cloud_says_how_to_run_the_task_there(tmp_path: Path) -> None:
+    """By one command from a laptop, and which of the scheduled runs it was."""
+    with posts() as (server, given):
+        image = Image(tmp_path / "work")
+        image.variables |= {
+            WEBHOOK: server + PATH,
+            "DSP_SCHEDULED_AT": "2026-11-21T05:00:00Z",
+            "DSP_REVISION": "a1b2c3",
+        }
+        done = image.luigi(*COMMAND)
+    (body,) = given
+    text = slack_text(body)
+    assert "RawLog(event=click, hour=2026-11-20T05) cannot be planned (production)." in text, done.text
+    assert '\n    make run-task TASK="RawLog --event click --hour 2026-11-20T05"\n' in text
+    assert "scheduled for 2026-11-21T05:00:00Z, on " in text
+    assert "revision a1b2c3)" in text
 
 
 @pytest.mark.parametrize("status", [403, 302, None])
