@@ -6,7 +6,7 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean \
-  image scan push up down plan apply lint-infra test-infra lock-infra
+  image scan push up down plan apply run-task lint-infra test-infra lock-infra
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -153,6 +153,9 @@ plan: ## what Terraform would change so that production runs what was pushed las
 	@terraform -chdir=terraform plan -input=false -lock-timeout=5m -var-file=../$(RELEASE) -out=../.cache/plan >/dev/null
 	@terraform -chdir=terraform show -no-color ../.cache/plan >.cache/plan.txt
 	@cat .cache/plan.txt
+
+run-task: .venv/ready ## run a task in production (TASK="DailyPipeline --date 2026-11-21"), show its lines, end as it ends
+	@$(BIN)/python -m console run-task --size $(or $(SIZE),medium) --role $(or $(ROLE),export) $(if $(IMAGE_TAG),--tag $(IMAGE_TAG)) $(TASK)
 
 apply: ## change just what `make plan` has shown
 	@terraform -chdir=terraform apply -input=false ../.cache/plan

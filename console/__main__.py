@@ -6,7 +6,7 @@ import argparse
 import sys
 import webbrowser
 
-from console import assistant, cloud_local, demo, luigid
+from console import assistant, cloud_local, demo, luigid, run_task
 from dsp_pipeline.errors import DspError
 
 
@@ -21,12 +21,19 @@ def main(argv: list[str]) -> int:
     helper = commands.add_parser("assist", help="work for a luigid that another worker has filled, until ended")
     helper.add_argument("address", help="of luigid, as http://127.0.0.1:8082")
     helper.add_argument("settings", nargs="*", metavar="SECTION.NAME=VALUE", help="settings of luigi.cfg")
+    production = commands.add_parser("run-task", help="run a task in production, show its lines, end as it ends")
+    production.add_argument("--size", default="medium", help="of the container: small, medium or large")
+    production.add_argument("--role", default="export", help="by which it works: ingest, train, export or branch")
+    production.add_argument("--tag", default="", help="of a branch's image; it then runs as `branch`")
+    production.add_argument("task", nargs=argparse.REMAINDER, help="as DailyPipeline --date 2026-11-21")
     given = parser.parse_args(argv)
     command = given.command
     try:
         if command == "assist":
             assistant.assist(given.address, dict(setting.split("=", 1) for setting in given.settings))
             return 0
+        if command == "run-task":
+            return run_task.run_task(run_task.Run(given.task, given.size, given.role, given.tag))
         if command == "demo":
             return demo.run_simulated()
         if command == "open-bandit":
