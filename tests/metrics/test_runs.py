@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -105,6 +106,15 @@ def test_all_that_is_sent_is_in_the_table(whole: tuple[Folder, list[Sent], str])
     shown = {name.removesuffix("_sum").removesuffix("_count") for name in series(text)}
     ours = {metric.prometheus_name for name, metric in METRICS.items() if metric.only != DATADOG}
     assert ours - {name.replace(".", "_") for name in small} <= shown <= ours
+
+
+def test_prometheus_has_nothing_to_say_against_names_and_units(whole: tuple[Folder, list[Sent], str]) -> None:
+    """Its own linter: base units, suffixes, a help text."""
+    ours = [line for line in whole[2].splitlines(keepends=True) if "dsp_" in line.partition("{")[0]]
+    words = [receivers.tool("promtool"), "check", "metrics"]
+    done = subprocess.run(words, input="".join(ours), capture_output=True, text=True, timeout=60)
+    assert len(ours) > 50
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_numbers_are_those_of_the_receipts(whole: tuple[Folder, list[Sent], str]) -> None:
