@@ -33,9 +33,8 @@ def start() -> str:
         STATE.mkdir(exist_ok=True)
         port = _free_port()
         log = (STATE / "luigid.log").open("ab")
-        luigid = Path(sys.executable).with_name("luigid")
         process = subprocess.Popen(
-            [luigid, "--address", _HOST, "--port", str(port), "--state-path", str(STATE / "luigid.state")],
+            [sys.executable, "-m", "scheduler", "--port", str(port), "--state-path", str(STATE / "luigid.state")],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,

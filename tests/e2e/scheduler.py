@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -23,8 +22,8 @@ def luigid(folder: Folder) -> Iterator[str]:
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [
-            os.path.join(os.path.dirname(sys.executable), "luigid"),
-            *("--address", "127.0.0.1", "--port", str(port), "--state-path", str(folder.path / "luigid.state")),
+            *(sys.executable, "-m", "scheduler"),
+            *("--port", str(port), "--state-path", str(folder.path / "luigid.state")),
         ],
         cwd=folder.path,
         env=folder.environment(),

@@ -1,0 +1,75 @@
+"""Luigi's server and page with our scheduler, its state and its history."""
+
+from __future__ import annotations
+
+import logging
+
+import luigi.server
+from luigi.configuration import get_config
+from luigi.scheduler import scheduler as SchedulerConfig  # noqa: N812  # luigi's class has a small letter
+from luigi.task_history import NopHistory
+from tornado.ioloop import PeriodicCallback
+
+from scheduler.ready import ReadyScheduler
+from scheduler.state import SavedState
+
+log = logging.getLogger("luigi.scheduler")
+
+# Seconds. What `kill -9` may lose: this much of the page's memory, and of the history.
+_SAVE_EVERY, _WRITE_EVERY = 30, 1
+_FORGET_EVERY = 3_600
+_KEEP_DAYS = 30
+
+
+class Luigid(ReadyScheduler):
+    """The scheduler of a server: what it knows outlives it."""
+
+    state_class = SavedState
+
+    def dump(self) -> None:
+        """Called by luigi's server when it ends."""
+        super().dump()
+        self.write_history()
+
+    def save(self) -> None:
+        """Write the state if it is another than the file's."""
+        if not self._state.ready.saved:
+            self._state.dump()
+
+    def write_history(self) -> None:
+        if not isinstance(self._task_history, NopHistory):
+            self._task_history.flush()
+
+    def forget_history(self) -> None:
+        if not isinstance(self._task_history, NopHistory):
+            self._task_history.prune()
+
+
+def make() -> Luigid:
+    """As luigi.cfg says: [scheduler], and if it records history [task_history] db_connection and keep_days."""
+    config = SchedulerConfig()
+    if not config.record_task_history:
+        return Luigid(config=config)
+    from scheduler.history import BatchedHistory  # needs SQLAlchemy
+
+    cfg = get_config()
+    history = BatchedHistory(
+        cfg.get("task_history", "db_connection"), cfg.getint("task_history", "keep_days", _KEEP_DAYS)
+    )
+    return Luigid(config=config, task_history_impl=history)
+
+
+def serve(address: str, port: int, state_path: str | None) -> None:
+    """Until SIGTERM or SIGINT. OSError if the port is taken."""
+    if state_path:
+        get_config().set("scheduler", "state_path", state_path)
+    scheduler = make()
+    for call, seconds in (
+        (scheduler.save, _SAVE_EVERY),
+        (scheduler.write_history, _WRITE_EVERY),
+        (scheduler.forget_history, _FORGET_EVERY),
+    ):
+        PeriodicCallback(call, seconds * 1_000).start()
+    scheduler.forget_history()
+    log.info("luigid is at http://%s:%d", address, port)
+    luigi.server.run(api_port=port, address=address, scheduler=scheduler)
