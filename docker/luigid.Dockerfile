@@ -17,7 +17,9 @@ COPY scheduler /app/scheduler
 RUN python -m compileall -q /app/scheduler
 
 FROM ${BASE}
-RUN groupadd --gid 10001 dsp \
+# Nobody installs anything here any more.
+RUN rm -rf /usr/local/lib/python3*/site-packages/* \
+    && groupadd --gid 10001 dsp \
     && useradd --uid 10001 --gid dsp --no-create-home --home-dir /tmp --shell /usr/sbin/nologin --no-log-init dsp \
     && install --directory --owner=dsp --group=dsp --mode=0750 /state
 COPY --from=build /opt/dsp /opt/dsp
@@ -33,6 +35,8 @@ EXPOSE 8082
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "scheduler", "health"]
 ENTRYPOINT ["python", "-m", "scheduler"]
+# By itself it listens on loopback; who may reach a container is for its network to say.
+CMD ["--address", "0.0.0.0"]
 ARG REVISION=""
 ENV DSP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="dsp-luigid" \

@@ -44,7 +44,7 @@ END
 cat >"$here/podman" <<END
 #!/bin/sh
 export CONTAINERS_CONF="$here/containers.conf" CONTAINERS_REGISTRIES_CONF="$here/registries.conf" BUILDAH_ISOLATION=chroot
-exec podman --root "$here/storage" --runroot "$here/run" --tmpdir "$here/libpod" "\$@"
+exec podman --root "$here/storage" --runroot "$here/run" --tmpdir "$here/libpod" --log-level fatal "\$@"
 END
 chmod +x "$here/podman"
 
