@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.faults.tally import pytest_terminal_summary as pytest_terminal_summary  # counts of tests/faults
+
 # As tasks/settings.py does it: threads of XGBoost that spin while they wait take the other tests' cores, and
 # ONNX Runtime tells nobody what it does.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
