@@ -46,7 +46,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     golden = rows.append_column("score", pa.array(scorer.score(rows)))
     campaigns = [f"c{place}" for place in range(40)]
     rates = pa.table({"campaign_id": campaigns, "rate": np.linspace(-1, 2, 40), "impressions": range(40)})
-    lookup = Lookup("campaign_rate", ("campaign_id",), tuple(rates.column_names), "2026-11-23", lambda: iter(rates.to_batches()))
+    lookup = Lookup(
+        "campaign_rate", ("campaign_id",), tuple(rates.column_names), "2026-11-23", lambda: iter(rates.to_batches())
+    )
     address = IDENTITY.address("1")
     made = folder / "made" / address
     make_bundle(made, model=one.model, features=contract, golden=golden, lookups=[lookup])
