@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from scheduler import in_process
+from scheduler import worker
 from tasks import discovery, killed, logs, measuring, notices, patience, stopped
 
 logs.configure()
@@ -12,7 +12,7 @@ killed.configure()
 stopped.configure()
 measuring.configure()
 notices.configure()
-in_process.configure()
+worker.configure()
 
 _found, wrong = discovery.find(__name__, __path__)
 # `dsp` decides by itself: some of its commands are needed most when a file is wrong.
