@@ -9,12 +9,26 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Federation:
+    """How the role of a container on ECS becomes a service account of Google.
+
+    `configuration` is JSON as `gcloud iam workload-identity-pools create-cred-config` writes it; it holds no key.
+    `keys_at` is the URL at which the container is told the keys of its role, `region` that of AWS.
+    """
+
+    configuration: str
+    keys_at: str
+    region: str
+
+
+@dataclass(frozen=True)
 class BigQuerySettings:
     """Where tables live in BigQuery, and what a job may cost.
 
     `dataset` must be there already. A query that would read more than `max_bytes_billed` is refused before it runs.
     `labels` stand on every table and job, for the bill. `staging` is a place in Cloud Storage (`gs://bucket/prefix`)
     through which loads of more than one file go; without it they go over the wire as one file.
+    `federation` is None where Google's clients find credentials by their own rules.
     `endpoint` (a URL), `storage_endpoint` (host:port) and `staging_endpoint` (a URL) are those of stand-ins without
     credentials; empty for Google's own.
     """
@@ -25,6 +39,7 @@ class BigQuerySettings:
     max_bytes_billed: int
     labels: Mapping[str, str] = field(default_factory=dict)
     staging: str = ""
+    federation: Federation | None = None
     endpoint: str = ""
     storage_endpoint: str = ""
     staging_endpoint: str = ""

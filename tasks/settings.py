@@ -19,7 +19,7 @@ from luigi.parameter import MissingParameterException
 
 from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.platform import PACKAGE, Platform
-from dsp_pipeline.settings import BigQuerySettings, MetricsSettings, Settings
+from dsp_pipeline.settings import BigQuerySettings, Federation, MetricsSettings, Settings
 
 log = logging.getLogger("dsp")
 
@@ -203,9 +203,24 @@ def _bigquery() -> BigQuerySettings:
         max_bytes_billed=int(given.max_gib_billed * (1 << 30)),
         labels=_labels(given.labels),
         staging=given.staging,
+        federation=_federation(),
         endpoint=given.endpoint,
         storage_endpoint=given.storage_endpoint,
     )
+
+
+def _federation() -> Federation | None:
+    """From the variables of a container on ECS, which Terraform and ECS itself set; None anywhere else."""
+    configuration = os.environ.get("DSP_GOOGLE_CREDENTIALS", "")
+    path, region = os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ""), os.environ.get("AWS_REGION", "")
+    if not configuration:
+        return None
+    if not path or not region:
+        raise SettingsError(
+            "DSP_GOOGLE_CREDENTIALS is set, but AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_REGION is not, which a "
+            "container of ECS with a task role has; elsewhere unset it, and use GOOGLE_APPLICATION_CREDENTIALS."
+        )
+    return Federation(configuration, f"http://169.254.170.2{path}", region)
 
 
 def _labels(text: str) -> dict[str, str]:

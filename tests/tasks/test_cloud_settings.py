@@ -142,3 +142,11 @@ def test_production_differs_from_a_laptop_only_where_it_must() -> None:
         *("core.scheduler_host", "core.rpc_retry_attempts", "core.rpc_retry_wait"),
         *("worker.wait_interval", "worker.wait_jitter", "worker.ping_interval"),
     }
+
+
+def test_federation_outside_of_ecs_is_told(image: Image) -> None:
+    """The configuration alone is of no use: the keys that it stands on are told by ECS."""
+    image.variables["DSP_GOOGLE_CREDENTIALS"] = "{}"
+    done = image.luigi(*COMMAND)
+    assert done.code == 40
+    assert "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_REGION is not, which a container of ECS" in told(done)

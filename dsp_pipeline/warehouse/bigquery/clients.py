@@ -76,6 +76,10 @@ class _Made:
             from google.auth.credentials import AnonymousCredentials
 
             self._known["credentials"] = AnonymousCredentials()
+        elif settings.federation is not None:
+            from dsp_pipeline.warehouse.bigquery.federation import federated
+
+            self._known["credentials"] = federated(settings.federation)
 
     @cached_property
     def bigquery(self) -> bigquery.Client:
@@ -99,7 +103,8 @@ class _Made:
         from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
         if not self._settings.endpoint:
-            channel = BigQueryReadGrpcTransport.create_channel(_STORAGE, options=_CHANNEL)
+            credentials = self._known.get("credentials")
+            channel = BigQueryReadGrpcTransport.create_channel(_STORAGE, credentials=credentials, options=_CHANNEL)
         elif self._settings.storage_endpoint:
             import grpc
 
