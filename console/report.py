@@ -82,7 +82,7 @@ _MOST_WARNINGS = 10
 
 def _show_models(found: Graph, console: Console) -> None:
     table = _table(
-        "model", "rows learned", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed"
+        "model", "learned", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed"
     )
     for task, receipt in sorted(found["TrainModel"], key=lambda pair: pair[0].task_id):
         metrics = receipt.details["metrics"]
