@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import sys
 import time
@@ -81,7 +82,8 @@ def run_task(run: Run, *, pause: float = 3.0) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        session = boto3.session.Session()
+        # boto3 itself knows AWS_DEFAULT_REGION only, other tools of AWS this one.
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
         return _Runner(session, pause).run(run)
     except ClientError as error:
         told = error.response["Error"]
