@@ -6,7 +6,7 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean \
-  image scan push up down plan apply run-task lint-infra test-infra lock-infra
+  image scan push up down plan plan-comment apply smoke run-task lint-infra test-infra lock-infra
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +80,7 @@ LOCK := --quiet --no-cache --universal --python-version 3.11 --generate-hashes -
 lock: .venv/ready ## choose newer versions of what setup.cfg allows
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
-	.cache/lock/bin/uv pip compile $(LOCK) --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra dev \
+	.cache/lock/bin/uv pip compile $(LOCK) --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra luigid --extra dev \
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
 	@# What each image holds of it, in the same versions.
 	.cache/lock/bin/uv pip compile $(LOCK) --constraint requirements.lock --custom-compile-command "make lock" \
@@ -108,18 +108,22 @@ lock-infra: .venv/ready ## the same for the tools that check images, Terraform a
 comma := ,
 DOCKER ?= docker
 REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*')
-BRANCH ?= $(shell git rev-parse --abbrev-ref HEAD)
+# A branch may be called `a$(b)`: never a part of a command, it goes through the environment, as it is.
+ifndef BRANCH
+BRANCH := $(shell git rev-parse --abbrev-ref HEAD)
+endif
+export BRANCH
 # A tag means the same bytes for ever. Those of a branch, which know its name, are not those of main.
-TAG ?= $(if $(filter main,$(BRANCH)),,branch-)$(REVISION)
+TAG ?= $(if $(filter main,$(value BRANCH)),,branch-)$(REVISION)
 IMAGE = $(if $(REGISTRY),$(REGISTRY)/)dsp/$(1):$(TAG)
 TRIVY ?= docker.io/aquasec/trivy:0.69.3
-RELEASE := .cache/release.tfvars.json
+RELEASE ?= .cache/release.tfvars.json
 
 image: ## build the images of the tasks and of luigid
 	@for image in pipeline luigid; do \
 	  BUILDAH_FORMAT=docker $(DOCKER) build --file docker/$$image.Dockerfile --tag $(call IMAGE,$$image) \
 	    $(if $(CA_BUNDLE),--secret id=ca_bundle$(comma)src=$(CA_BUNDLE)) \
-	    --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) . || exit; done
+	    --build-arg REVISION=$(REVISION) --build-arg BRANCH="$$BRANCH" . || exit; done
 
 scan: ## look for known holes and for secrets in the images
 	@mkdir -p .cache/scan
@@ -136,8 +140,9 @@ push: ## push them (REGISTRY=…), and note their digests for `make plan`
 	@# What is there under a tag stays: a build that is run again takes it as it is.
 	@for image in pipeline luigid; do tag=$(call IMAGE,$$image); \
 	  $(DOCKER) pull --quiet $$tag >/dev/null 2>&1 || { $(DOCKER) push --quiet $$tag && $(DOCKER) pull --quiet $$tag; } || exit; done
-	@digest() { $(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(REGISTRY)/dsp/$$1:$(TAG) \
-	    | sed -n "s|^$(REGISTRY)/dsp/$$1@||p" | head -n 1; }; \
+	@# Of the digests that the image has had, the one that can be pulled is the registry's.
+	@digest() { for there in $$($(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(REGISTRY)/dsp/$$1:$(TAG) \
+	    | grep "^$(REGISTRY)/dsp/$$1@"); do $(DOCKER) pull --quiet $$there >/dev/null 2>&1 && echo $${there#*@} && break; done; }; \
 	  printf '{"revision": "%s", "digests": {"pipeline": "%s", "luigid": "%s"}}\n' \
 	    $(REVISION) "$$(digest pipeline)" "$$(digest luigid)" | tee $(RELEASE)
 
@@ -157,6 +162,13 @@ plan: ## what Terraform would change so that production runs what was pushed las
 run-task: .venv/ready ## run a task in production (TASK="DailyPipeline --date 2026-11-21"), show its lines, end as it ends
 	@$(BIN)/python -m console run-task --size $(or $(SIZE),medium) --role $(or $(ROLE),export) $(if $(IMAGE_TAG),--tag $(IMAGE_TAG)) $(TASK)
 
+plan-comment: ## tell a pull request what `make plan` has shown (PULL_REQUEST=7)
+	@{ echo 'What `terraform plan` says of this:'; echo '```'; head -c 60000 .cache/plan.txt; echo; echo '```'; } >.cache/plan.md
+	@gh pr comment $(PULL_REQUEST) --edit-last --create-if-none --body-file .cache/plan.md
+
+smoke: ## run a task in production that writes nothing: its image, settings, S3 and luigid are there
+	@$(MAKE) --no-print-directory run-task ROLE=ingest SIZE=small TASK="LateLogs --date yesterday"
+
 apply: ## change just what `make plan` has shown
 	@terraform -chdir=terraform apply -input=false ../.cache/plan
 
@@ -165,13 +177,18 @@ apply: ## change just what `make plan` has shown
 	@mkdir -p $(TMPDIR) $(@D)
 	@$(BIN)/python -m venv $(@D)/tools
 	@$(@D)/tools/bin/python -m pip install --quiet --no-cache-dir --no-deps --require-hashes -r $<
+	@command -v java >/dev/null && npm install --silent --no-audit --no-fund --prefix $(@D)/npm npm-groovy-lint@16.2.0 >$(@D)/npm.log 2>&1 \
+	  || echo "without npm and java the Jenkinsfile is not linted"
 	@bash tests/infra/containers.sh $(@D)
 	@touch $@
 
-lint-infra: .cache/infra/ready ## lint Dockerfiles, shell scripts and workflows
+GROOVY := .cache/infra/npm/node_modules/.bin/npm-groovy-lint
+
+lint-infra: .cache/infra/ready ## lint Dockerfiles, shell scripts, workflows and the Jenkinsfile
 	@.cache/infra/tools/bin/hadolint docker/*.Dockerfile
 	@.cache/infra/tools/bin/shellcheck .ci/run tests/infra/*.sh
 	@.cache/infra/tools/bin/actionlint
+	@[ ! -x $(GROOVY) ] || $(GROOVY) --noserver --config tests/infra/groovylint.json --failon warning --loglevel warning Jenkinsfile
 
 test-infra: .venv/ready .cache/infra/ready ## build the images and run them, apply Terraform to a stand-in, and lint both
 	@mkdir -p $(TMPDIR)
