@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.lake import copied, lake
-from tests.e2e.folder import DAY, Folder
+from tests.console.lake import EXPERIMENT, copied
+from tests.e2e.folder import DAY, OUTCOMES, Folder, only
 from tests.faults import tally
 from tests.faults.lakes import LocalLake
 
@@ -32,9 +32,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     with (shared / "faults.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "faults").exists():
-            folder = copied(lake(tmp_path_factory), shared / "faults-making")
+            folder = Folder(shared / "faults-making" / "work", package="package")
+            only(folder.package(), *OUTCOMES)
+            (folder.path / "package" / "experiments" / "click_rate_baseline.yaml").write_text(EXPERIMENT)
             (folder.path / "package" / "expectations").mkdir()
             (folder.path / "package" / "expectations" / "impression.yaml").write_text(EXPECTED)
+            folder.simulate(events=OUTCOMES, impressions_per_day=300)
             for words in (("DailyPipeline", "--date", DAY), ("HourlyClickRate", "--date", DAY)):
                 done = LocalLake(folder).run(*words)
                 assert done.code == 0, done.text

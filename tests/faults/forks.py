@@ -13,8 +13,10 @@ import gc
 import importlib
 import json
 import os
+import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -73,14 +75,16 @@ def start(
     kill_at: int | None = None,
     act: str = "luigi",
     skew: timedelta = timedelta(),
+    host: str | None = None,
 ) -> Fork:
     """`luigi --module tasks WORDS` in this folder, or another act (see `_ACTS`), running.
 
-    With `kill_at` it dies before the n-th thing (from 0) that it does to the world; `skew` is how far its clock is off.
+    With `kill_at` it dies before the n-th thing (from 0) that it does to the world; `skew` is how far its clock is off,
+    `host` the name of the machine that it takes itself to be on.
     """
     told = Path(tempfile.mkdtemp(prefix="fork-"))
     asked = {"words": words, "folder": str(folder), "environment": {**environment}, "kill_at": kill_at, "act": act}
-    return Fork(_ask({**asked, "skew": skew.total_seconds(), "told": str(told)})["pid"], told)
+    return Fork(_ask({**asked, "skew": skew.total_seconds(), "host": host, "told": str(told)})["pid"], told)
 
 
 def run(*words: str, folder: Path, environment: Mapping[str, str], **more: Any) -> Ended:
@@ -160,6 +164,8 @@ def _become(order: dict[str, Any]) -> None:
     tempfile.tempdir = None
     if order["skew"]:
         _skewed(order["skew"])
+    if order["host"]:
+        socket.gethostname = lambda: order["host"]
     from luigi.configuration import LuigiConfigParser
 
     LuigiConfigParser._instance = None
@@ -242,7 +248,17 @@ def _janitor(words: list[str]) -> int:
     return 0
 
 
-_ACTS = {"luigi": _luigi, "janitor": _janitor}
+def _sweep(words: list[str]) -> int:
+    """Remove the tables whose addresses are of this form."""
+    from tasks.settings import platform
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for _ in platform().warehouse.sweep(lambda table: not re.fullmatch(words[0], table), tomorrow, remove=True):
+        pass
+    return 0
+
+
+_ACTS = {"luigi": _luigi, "janitor": _janitor, "sweep": _sweep}
 # grpc does not survive a fork once it is used, and reads by itself; so each command that needs it imports it.
 _LIBRARIES = (
     *("boto3", "botocore.config", "duckdb", "luigi.cmdline", "matplotlib.figure", "matplotlib.backends.backend_svg"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dsp_pipeline.receipts import Receipt
 from dsp_pipeline.registry.registry import BundleRegistry
+from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.receipts import ReceiptBook
 from tests.e2e.folder import DAY, Folder
@@ -27,7 +27,7 @@ HOUR = f"{DAY}T05"
 _MODEL = ("--experiment", "click_rate_baseline", "--arm", "control", "--date", DAY)
 # What tells when and where something was made, and so differs from run to run.
 _TELLING = ("lineage.json", "card.html", "manifest.json")
-_KEPT = ("receipts/", "warehouse/receipts/", "serving/", "versions/", "decisions/", ".scratch/matplotlib/")
+KEPT = ("receipts/", "warehouse/receipts/", "serving/", "versions/", "decisions/", ".scratch/matplotlib/")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Step:
 
     def __str__(self) -> str:
         return self.task
+
+    def makes(self, address: str) -> bool:
+        return re.fullmatch(self.address, address) is not None
 
     def moments(self, number: int, short: int) -> list[int]:
         """All of so many moments; in the short form some of them, which the seed chooses."""
@@ -68,8 +71,9 @@ class LocalLake:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.store = LocalFolder(folder.lake)
-        self.tables = LocalFolder(folder.lake / "warehouse")
+        self.store: ObjectStore = LocalFolder(folder.lake)
+        self.book = ReceiptBook(self.store)
+        self._tables = ReceiptBook(LocalFolder(folder.lake / "warehouse"))
 
     def start(self, *words: str, kill_at: int | None = None, skew: timedelta = timedelta()) -> Fork:
         """`luigi WORDS --local-scheduler` in this folder, running."""
@@ -94,36 +98,40 @@ class LocalLake:
         found = [line.removeprefix("found ") for line in ended.text.splitlines() if line.startswith("found ")]
         return {one.removeprefix(f"{self.folder.lake}/") for one in found}
 
-    def receipts(self) -> dict[str, tuple[LocalFolder, Receipt]]:
-        """By address, with where its files lie."""
-        found = {}
-        for store in (self.store, self.tables):
-            for address, receipt in ReceiptBook(store).read_all("").items():
-                found[address] = (store, receipt)
-        return found
+    def tables(self) -> dict[str, Receipt]:
+        """The receipts of the warehouse's partitions, by address."""
+        return self._tables.read_all("")
 
     def content(self) -> dict[str, Any]:
         """All outputs and pointers, as far as they do not depend on who made them, when and in which attempt."""
         found: dict[str, Any] = {}
-        receipts = self.receipts()
-        for address, (_, one) in receipts.items():
+        receipts, tables = self.book.read_all(""), self.tables()
+        for address, one in (*receipts.items(), *tables.items()):
             files = sorted((file.key.rpartition("/")[2], file.sha256) for file in one.files)
-            if not address.startswith(("ingest/", "train/", "export/", "step/", "quality/")):
+            if address in tables:
                 files = [("rows", sha256) for _, sha256 in files]  # the name is the attempt's
             kept = [file for file in files if file[0] not in _TELLING]
             inputs = sorted((given.name, given.digest) for given in one.inputs)
             found[address] = (one.version, one.rows, one.duplicates, dict(one.rejected), inputs, kept)
         for environment, model, at in BundleRegistry(self.store).pointers():
-            named = receipts[f"export/{at.experiment}/{at.arm}/{at.version}/{at.date}"][1].details["bundle"]
+            named = receipts[f"export/{at.experiment}/{at.arm}/{at.version}/{at.date}"].details["bundle"]
             found[f"serving/{environment}/{model}"] = (at.experiment, at.arm, at.version, at.date, at.address == named)
         return found
 
     def assert_whole(self) -> None:
         """Whatever counts at this moment is all there: files of receipts, bundles of pointers."""
-        for address, (store, receipt) in self.receipts().items():
+        for receipt in self.book.read_all("").values():
             for file in receipt.files:
-                with store.get(file.key) as stream:
-                    assert hashlib.sha256(stream.read()).hexdigest() == file.sha256, (address, file.key)
+                with self.store.get(file.key) as stream:
+                    assert hashlib.sha256(stream.read()).hexdigest() == file.sha256, file.key
+        for receipt in self.tables().values():
+            for file in receipt.files:
+                found = (self.folder.lake / "warehouse" / file.key).read_bytes()
+                assert hashlib.sha256(found).hexdigest() == file.sha256, file.key
+        self.assert_pointed()
+
+    def assert_pointed(self) -> None:
+        """What bidders are sent to is a whole bundle."""
         registry = BundleRegistry(self.store)
         for _, model, pointer in registry.pointers():
             registry.check(model, pointer)
@@ -131,42 +139,100 @@ class LocalLake:
     def rows(self, step: Step) -> Counter[str]:
         """The rows of a step's output, each as text; of files that are no Parquet, nothing."""
         found: Counter[str] = Counter()
-        for store, receipt in (pair for address, pair in self.receipts().items() if re.fullmatch(step.address, address)):
-            for file in receipt.files:
+        for address, receipt in self.book.read_all("").items():
+            for file in receipt.files if step.makes(address) else ():
                 if file.key.endswith(".parquet"):
-                    found.update(map(repr, pq.read_table(store.root / file.key).to_pylist()))
+                    with self.store.get(file.key) as stream:
+                        found.update(map(repr, pq.read_table(stream).to_pylist()))
+        return found or self.table_rows(step)
+
+    def table_rows(self, step: Step) -> Counter[str]:
+        """The same of a step whose output is a partition."""
+        found: Counter[str] = Counter()
+        for address, receipt in self.tables().items():
+            for file in receipt.files if step.makes(address) else ():
+                table = pq.read_table(self.folder.lake / "warehouse" / file.key)
+                found.update(map(repr, table.to_pylist()))
         return found
 
     def unmake(self, step: Step) -> None:
         """Take the step's output away, with all that told of it: as if it had never been made."""
-        for address, (store, receipt) in self.receipts().items():
-            if re.fullmatch(step.address, address):
-                store.delete(f"receipts/{address}.json")
-                for file in receipt.files:
-                    store.delete(file.key)
-        for name in ("versions", *(("serving", "decisions") if step.task == "ExportModel" else ())):
-            shutil.rmtree(self.folder.lake / name, ignore_errors=True)
+        for address, receipt in self.book.read_all("").items():
+            if step.makes(address):
+                for key in (f"receipts/{address}.json", *(file.key for file in receipt.files)):
+                    self.store.delete(key)
+        for name in ("versions/", *(("serving/", "decisions/") if step.task == "ExportModel" else ())):
+            for stored in list(self.store.list(name)):
+                self.store.delete(stored.key)
+        self.unmake_partition(step)
+
+    def unmake_partition(self, step: Step) -> None:
+        """The same of a step whose output is a partition."""
+        folder = LocalFolder(self.folder.lake / "warehouse")
+        for address, receipt in self.tables().items():
+            if step.makes(address):
+                for key in (f"receipts/{address}.json", *(file.key for file in receipt.files)):
+                    folder.delete(key)
 
     def loose(self) -> set[str]:
         """Files that no receipt names and that are none of a lake's records."""
-        named = {
-            str((store.root / file.key).relative_to(self.folder.lake))
-            for store, receipt in self.receipts().values()
-            for file in receipt.files
-        }
-        return {name for name in self.folder.files() - named if not name.startswith(_KEPT)}
+        named = {file.key for receipt in self.book.read_all("").values() for file in receipt.files}
+        named |= {f"warehouse/{file.key}" for receipt in self.tables().values() for file in receipt.files}
+        return {name for name in self.folder.files() - named if not name.startswith(KEPT)}
+
+
+def killed_at(
+    lake: LocalLake,
+    step: Step,
+    expected: dict[str, Any],
+    rows: Counter[str],
+    count: Count,
+    *,
+    short: int,
+    beside: bool = False,
+) -> None:
+    """Kill the step at each boundary (in the short form at so many), and each time see that it recovers.
+
+    With `beside` another worker, who knows nothing of it, makes the same at the same time, and ends well.
+    """
+    lake.unmake(step)
+    done = lake.run(*step.command)
+    assert done.code == 0, done.text
+    assert len(done.events) > 5, done.events
+    assert_recovered(lake, step, expected, rows, count, "undisturbed", 0)
+    for moment in step.moments(len(done.events), short):
+        what = f"{step} killed before {done.events[moment]}"
+        lake.unmake(step)
+        first = lake.start(*step.command, kill_at=moment)
+        if beside:
+            second = lake.run(*step.command)
+            assert second.code == 0, (what, second.text)
+        assert_recovered(lake, step, expected, rows, count, what, int(first.ended().killed))
 
 
 def assert_recovered(
-    lake: LocalLake, step: Step, expected: dict[str, Any], rows: Counter[str], count: Count, what: str
+    lake: LocalLake, step: Step, expected: dict[str, Any], rows: Counter[str], count: Count, what: str, kills: int
 ) -> None:
-    """All is as in an undisturbed lake, and what lies around is found, and removed, by the janitor."""
+    """What counts is whole. After the same command again all is as in an undisturbed lake, and what lies around is
+    found, and removed, by the janitor."""
+    count("kills", kills)
+    lake.assert_whole()
+    again = lake.run(*step.command)
+    assert again.code == 0, (what, again.text)
+    count("recovered", kills)
     found = lake.rows(step)
     lost, twice = sum((rows - found).values()), sum((found - rows).values())
     count("lost rows", lost)
     count("duplicate rows", twice)
     assert (lost, twice) == (0, 0), what
-    assert lake.content() == expected, what
+    content = lake.content()
+    assert {address: content.get(address) for address in expected} == expected, what
+    assert_swept(lake, count, what)
+    assert lake.content() == content, what
+
+
+def assert_swept(lake: LocalLake, count: Count, what: str) -> None:
+    """Whatever no receipt names is found, and removed, by the janitor, and nothing else is."""
     loose = lake.loose()
     if not loose:
         return
@@ -176,7 +242,6 @@ def assert_recovered(
     count("orphans unknown to the janitor", len(unknown))
     assert not unknown, (what, unknown, known)
     assert lake.loose() == set(), what
-    assert lake.content() == expected, what
     lake.assert_whole()
 
 
@@ -191,5 +256,3 @@ def moments_of_time(step: Step, seconds: float, number: int) -> Iterator[float]:
     draw = random.Random(f"{SEED} {step.task} times")  # noqa: S311
     for _ in range(number):
         yield draw.uniform(0, seconds)
-
-
