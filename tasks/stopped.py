@@ -1,7 +1,7 @@
 """SIGTERM, with which ECS stops a task: what is at work is taken back, and luigid is told, before the process ends.
 
 What runs is interrupted by an exception, so that a BigQuery job is cancelled and scratch is removed on the way out.
-Half a minute later ECS kills what is still there.
+Two minutes later (`stopTimeout`, and what Spot gives) ECS kills what is still there.
 """
 
 from __future__ import annotations
