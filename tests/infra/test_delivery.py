@@ -175,7 +175,7 @@ def test_the_jenkinsfile_is_linted() -> None:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """A registry of images, on loopback."""
-    program = CACHE / "registry" / "usr" / "bin" / "docker-registry"
+    program = CACHE / "debian" / "usr" / "bin" / "docker-registry"
     podman_or_skip()
     port = free_port()
     settings = {
