@@ -61,10 +61,10 @@ class Images:
 
 def build(**variables: str) -> Images:
     """`make image`, with certificates that are marked, and a revision and a branch that are no real ones."""
-    certificates = CACHE / "certificates.pem"
+    program, certificates = podman_or_skip(), CACHE / "certificates.pem"
     system = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
     certificates.write_text(f"{MARK}\n{system.read_text() if system.exists() else ''}")
-    given = {"DOCKER": podman_or_skip(), "REVISION": REVISION, "BRANCH": BRANCH, "TAG": "test", **variables}
+    given = {"DOCKER": program, "REVISION": REVISION, "BRANCH": BRANCH, "TAG": "test", **variables}
     if system.exists():
         given["CA_BUNDLE"] = str(certificates)
     done = make("image", **given)
