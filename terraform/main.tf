@@ -154,3 +154,12 @@ module "alarms" {
   dead_letters   = module.schedules.dead_letters.name
   log_group      = module.observability.log_groups["worker"]
 }
+
+module "delivery" {
+  source          = "./modules/delivery"
+  count           = var.ci == null ? 0 : 1
+  name            = local.name
+  account         = data.aws_caller_identity.here.account_id
+  repository_arns = module.registry.arns
+  ci              = var.ci
+}

@@ -18,6 +18,11 @@ output "google_credentials" {
   value       = module.access.google_credentials
 }
 
+output "ci_roles" {
+  description = "Role ARNs that CI is told: main, branch; null without ci."
+  value       = one(module.delivery[*].roles)
+}
+
 output "luigid_page" {
   description = "DNS name of the load balancer before luigid's page; null without sign_in."
   value       = one(module.entrance[*].address)

@@ -3,7 +3,8 @@
 locals {
   environment = merge(
     {
-      AWS_REGION                  = var.region
+      AWS_REGION                  = var.region # Google's client reads this one,
+      AWS_DEFAULT_REGION          = var.region # and boto3 that one
       DSP_LAKE                    = module.lake.place
       DSP_RAW                     = var.logs.raw
       DSP_SOURCE                  = var.logs.source

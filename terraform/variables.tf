@@ -146,6 +146,23 @@ variable "datadog" {
   default = null
 }
 
+variable "ci" {
+  description = "CI that shows tokens of OpenID Connect: who issues them (host) and for which audience, the subjects of main and of branches, and the bucket of the state. null: a person applies."
+  type = object({
+    issuer         = optional(string, "token.actions.githubusercontent.com")
+    audience       = optional(string, "sts.amazonaws.com")
+    main_subject   = string
+    branch_subject = string
+    state_bucket   = string
+  })
+  default = null
+
+  validation {
+    condition     = var.ci == null ? true : var.ci.main_subject != var.ci.branch_subject && !can(regex("[*]", "${var.ci.main_subject}${var.ci.branch_subject}"))
+    error_message = "ci's subjects differ, and are written out without *: who may apply must not be every branch."
+  }
+}
+
 variable "secrets" {
   description = "Environment variable of the pipeline → name in Secrets Manager of what fills it, as DSP_NOTIFY_SLACK_WEBHOOK_URL = \"dsp/slack\". Names, never values."
   type        = map(string)

@@ -93,7 +93,9 @@ class Amazon:
 
 def looks(code: int | None = 0, **told: Any) -> list[dict[str, Any]]:
     """Waiting, running, running, ended."""
-    going = [{"lastStatus": status, "containers": []} for status in ("PENDING", "RUNNING", "RUNNING")]
+    going: list[dict[str, Any]] = [
+        {"lastStatus": status, "containers": []} for status in ("PENDING", "RUNNING", "RUNNING")
+    ]
     container = {"name": "pipeline", **({} if code is None else {"exitCode": code})}
     beside = {"name": "datadog-agent", "exitCode": 143}
     return [*going, {"lastStatus": "STOPPED", "containers": [beside, container], **told}]

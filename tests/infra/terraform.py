@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +163,18 @@ class Applied:
     second: Done
     plan: Done
 
+    @cached_property
+    def state(self) -> str:
+        """All that Terraform remembers, as JSON."""
+        return self.terraform.run("show", "-json").text
+
     def outputs(self) -> dict[str, Any]:
         told = json.loads(self.terraform.run("output", "-json").text)
         return {name: one["value"] for name, one in told.items()}
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """What the state knows of all resources of a kind, by address."""
-        state = json.loads(self.terraform.run("show", "-json").text)["values"]["root_module"]
+        state = json.loads(self.state)["values"]["root_module"]
         found: dict[str, dict[str, Any]] = {}
         for module in [state, *state["child_modules"]]:
             found |= {one["address"]: one["values"] for one in module.get("resources", []) if one["type"] == kind}
@@ -183,8 +189,8 @@ def applied() -> Iterator[Applied]:
         cloud = Cloud(folder)
         try:
             terraform = Terraform(folder, cloud.environment())
-            # One call that moto does not know would otherwise be tried for minutes.
-            (terraform.folder / "standin_override.tf").write_text('provider "aws" {\n  max_retries = 1\n}\n')
+            # A call that moto does not know would otherwise be tried for minutes, and one that was cut off not at all.
+            (terraform.folder / "standin_override.tf").write_text('provider "aws" {\n  max_retries = 4\n}\n')
             secrets, certificates = cloud.client("secretsmanager"), cloud.client("acm")
             for secret, value in SECRETS.items():
                 secrets.create_secret(Name=secret, SecretString=value)
@@ -197,6 +203,11 @@ def applied() -> Iterator[Applied]:
                     secrets={"DSP_NOTIFY_SLACK_WEBHOOK_URL": "dsp/slack"},
                     datadog={"site": "datadoghq.eu", "api_key_secret": "dsp/datadog"},
                     tags={"cost-center": "42"},
+                    ci={
+                        "main_subject": "repo:acme/dsp-pipeline:environment:production",
+                        "branch_subject": "repo:acme/dsp-pipeline:pull_request",
+                        "state_bucket": "acme-terraform-state",
+                    },
                     sign_in={
                         "certificate_arn": certificate,
                         "issuer": "https://login.acme.example",
@@ -208,9 +219,9 @@ def applied() -> Iterator[Applied]:
                     },
                 )
             )
-            apply = ("-auto-approve", "-parallelism=30")
+            apply = ("-auto-approve", "-parallelism=20")
             first, second = terraform.run("apply", *apply), terraform.run("apply", *apply)
-            plan = terraform.run("plan", "-parallelism=30", "-detailed-exitcode")
+            plan = terraform.run("plan", "-parallelism=20", "-detailed-exitcode")
             yield Applied(cloud, terraform, first, second, plan)
         finally:
             cloud.stop()

@@ -39,7 +39,7 @@ data "aws_iam_policy_document" "state" {
     actions   = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
     resources = [aws_efs_file_system.state.arn]
     condition {
-      test     = "StringEquals"
+      test     = "ArnEquals"
       variable = "elasticfilesystem:AccessPointArn"
       values   = [aws_efs_access_point.state.arn]
     }
