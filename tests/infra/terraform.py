@@ -24,6 +24,8 @@ TOOLS = PROJECT / ".cache" / "infra" / "tools" / "bin"
 REGION = "us-east-1"
 _PATIENCE = 420.0  # seconds for one command of Terraform; an apply takes 90, more on a machine that is busy
 _PLUGINS = PROJECT / ".cache" / "terraform" / "plugins"
+# What a team adds to the folder: its state, its values, its Google.
+_OWN = (".terraform*", "*.tfstate*", "*.tfvars", "*.tfvars.json", "backend.tf", "google.tf")
 # Where machines without a way out keep Terraform's providers, besides what its own settings say.
 _MIRRORS = (Path("/opt"), Path("/usr/local/share"), Path.home())
 
@@ -92,7 +94,7 @@ class Terraform:
         if shutil.which("terraform") is None:
             pytest.skip("skipped: terraform is not on the PATH")
         self.folder = folder / "terraform"
-        shutil.copytree(PROJECT / "terraform", self.folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+        shutil.copytree(PROJECT / "terraform", self.folder, ignore=shutil.ignore_patterns(*_OWN))
         (folder / "dsp_pipeline").symlink_to(PROJECT / "dsp_pipeline")
         self._environment = {
             **{name: value for name, value in environment.items() if not name.startswith("TF_")},
