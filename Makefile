@@ -5,7 +5,7 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd run-cloud-local ui stop test check format lock lock-bigquery clean \
+.PHONY: help setup run run-obd run-cloud-local ui stop test bench bench-full check format lock lock-bigquery clean \
   image scan push up down plan plan-comment apply smoke run-task lint-infra test-infra lock-infra
 
 help: ## this list
@@ -63,6 +63,14 @@ stop: .venv/ready ## end luigid
 test: .venv/ready .cache/bigquery/ready .cache/monitoring/ready ## the tests
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+bench: .venv/ready ## measure beside bare engines and other libraries: a table, and a page in bench/results/
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: .venv/ready ## the same with the sizes that the targets are set for; hours
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m bench --full $(ARGS)
 
 check: .venv/ready ## format, lint, types, layers
 	@mkdir -p $(TMPDIR)

@@ -17,11 +17,11 @@ from dsp_pipeline.meter import Meter
 RESULTS = Path(__file__).with_name("results")
 
 
-def in_own_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
+def in_own_process(module: str, arguments: Sequence[str], python: str = sys.executable) -> dict[str, Any]:
     """What `python -m module arguments` prints last, a JSON object. The child's errors are shown and end the run."""
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as tasks/settings.py sets it
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment
+        [python, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -1,6 +1,6 @@
 """How long a probability takes in each format of a bundle: 500 trees of depth 8, 40 features, one thread.
 
-    .venv/bin/python bench/score.py [--rounds 7] [--trees 500]
+    python -m bench.score [--rounds 7] [--trees 500]
 
 All contenders take turns, round after round, so that other work on the machine meets them alike; told are medians of
 the rounds' medians, and ratios of the same run. Each does the whole way from a row to a calibrated probability, except
@@ -27,6 +27,7 @@ import onnxruntime
 import xgboost
 from numpy.typing import NDArray
 
+from bench.part import Figure, Measured, Sizes
 from dsp_pipeline.registry.flat import write_flat
 from dsp_pipeline.registry.flat_forest import FlatForest
 from dsp_pipeline.registry.forest import read_forest
@@ -83,10 +84,26 @@ def main() -> None:
     if compiler is None:
         sys.exit("there is no C compiler (gcc or cc) here.")
     with tempfile.TemporaryDirectory() as scratch:
-        measure(Path(scratch), compiler, asked.rounds, asked.trees)
+        told(Path(scratch), compiler, asked.rounds, asked.trees)
 
 
-def measure(folder: Path, compiler: str, rounds: int, trees: int) -> None:
+def measure(sizes: Sizes) -> Measured:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        return Measured([Figure("flat forest, C", skipped="there is no C compiler (gcc or cc) here")])
+    with tempfile.TemporaryDirectory() as scratch:
+        medians = told(Path(scratch), compiler, sizes.times, 500)
+    figures = []
+    for what, ours, theirs, place, target in TARGETS:
+        mine, other = medians[ours][place], medians[theirs][place]
+        figures.append(
+            Figure(f"{what.partition(':')[0]}: {ours}", f"time of {theirs}", mine / other, target, mine / 1e6)
+        )
+    return Measured(figures, {name: {"one_row_us": one, "100_rows_us": many} for name, (one, many) in medians.items()})
+
+
+def told(folder: Path, compiler: str, rounds: int, trees: int) -> dict[str, tuple[float, float]]:
+    """Microseconds of one row and of a batch, by contender; also printed."""
     model, rows = train(trees)
     (folder / "model.ubj").write_bytes(model)
     (folder / "forest.bin").write_bytes(write_flat(read_forest(model), CONTRACT))
@@ -121,7 +138,10 @@ def measure(folder: Path, compiler: str, rounds: int, trees: int) -> None:
     for _ in range(rounds):
         for name, contender in contenders.items():
             found[name].append(contender())
-    medians = {name: tuple(map(statistics.median, zip(*times, strict=True))) for name, times in found.items()}
+    medians = {
+        name: (statistics.median(one for one, _ in times), statistics.median(many for _, many in times))
+        for name, times in found.items()
+    }
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in sorted(folder.glob("*.*")))
     nodes = np.mean([len(tree.left) for tree in read_forest(model).trees])
     print(f"{trees} trees of depth {DEPTH}, {nodes:.0f} nodes each, {FEATURES} features, {rounds} rounds; {sizes}\n")
@@ -132,6 +152,7 @@ def measure(folder: Path, compiler: str, rounds: int, trees: int) -> None:
     for what, ours, theirs, place, target in TARGETS:
         ratio = medians[ours][place] / medians[theirs][place]
         print(f"{what:34}  1/{1 / ratio:<6.1f} target 1/{1 / target:.0f}  {'reached' if ratio <= target else 'MISSED'}")
+    return medians
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.measure import by_turns, cost, in_own_process, keep, median, table
+from bench.part import Measured, Sizes, compared
 from bench.rows import CATEGORIES, NUMBERS, folder
 from dsp_pipeline.meter import Meter
 from dsp_pipeline.training.model import Model, category, number
@@ -61,6 +62,23 @@ def main() -> None:
         print(f"\nkept in {keep('train_memory', measure_memory(options.base, options.times))}")
 
 
+def measure(sizes: Sizes) -> Measured:
+    timed = measure_time(sizes.rows, sizes.times)["runs"]
+    weighed = measure_memory(sizes.base, sizes.times, sizes.growth)["runs"]
+    figures = []
+    for name, target in ((GROWN, 1.05), ("pipeline", None)):
+        about = "" if name == GROWN else "to its end: "
+        figures.append(compared(timed, name, "bare", target=target, about=about))
+        figures.append(compared(timed, name, "bare", "seconds", target=target, about=about))
+    first, last = f"{sizes.growth[0]}x", f"{sizes.growth[-1]}x"
+    for name, by_size in weighed.items():
+        about = f"{name}, {last} the rows: "
+        target = 1.1 if name == GROWN else None
+        one = compared(by_size, last, first, "peak_bytes", target)
+        figures.append(replace(one, contender=f"{about}memory", beside=f"memory at {first}"))
+    return Measured(figures, {"rows": sizes.rows, "base": sizes.base, "time": timed, "memory": weighed})
+
+
 def measure_time(rows: int, times: int) -> dict[str, Any]:
     found = by_turns({name: _run(name, rows, TIMED_ROUNDS) for name in CONTENDERS}, times)
     found[GROWN] = [one["grown"] for one in found["pipeline"]]
@@ -83,16 +101,16 @@ def measure_time(rows: int, times: int) -> dict[str, Any]:
     return {"rows": rows, "trees": TIMED_ROUNDS, "ratios": ratios, "runs": found}
 
 
-def measure_memory(base: int, times: int) -> dict[str, Any]:
+def measure_memory(base: int, times: int, growth: Sequence[int] = MORE) -> dict[str, Any]:
     found = {
-        name: by_turns({f"{more}x": _run(name, more * base, WEIGHED_ROUNDS) for more in MORE}, times)
+        name: by_turns({f"{more}x": _run(name, more * base, WEIGHED_ROUNDS) for more in growth}, times)
         for name in CONTENDERS
     }
     found[GROWN] = {size: [one["grown"] for one in runs] for size, runs in found["pipeline"].items()}
     peaks = {name: [median(runs, "peak_bytes") for runs in by_size.values()] for name, by_size in found.items()}
     shown = [[name, *(f"{peak / 1e6:.0f}" for peak in of), f"{of[-1] / of[0]:.2f}"] for name, of in peaks.items()]
     print(f"\npeak memory in MB of {base:,} rows to train on and more, a quarter as many to judge, median of {times}")
-    print(table(["", *(f"{more}x" for more in MORE), "8x / 1x"], shown))
+    print(table(["", *(f"{more}x" for more in growth), "last / first"], shown))
     return {"base": base, "peaks": peaks, "runs": found}
 
 

@@ -1,0 +1,71 @@
+"""All parts of the suite, one after the other: a table, JSON and a page of what was found.
+
+python -m bench                    # about ten minutes on two cores
+python -m bench --full             # hours
+python -m bench --only ingest,features
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import time
+from datetime import UTC, datetime
+from typing import cast
+
+from bench.measure import keep, table
+from bench.page import write_page
+from bench.part import FULL, MODERATE, Figure, Measured, Part, Sizes
+
+PARTS = ("ingest", "growth", "features", "nothing_to_do", "train", "score", "orchestration")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="sizes at which the targets are set")
+    parser.add_argument("--only", default=",".join(PARTS), metavar="A,B", help="these parts (all: %(default)s)")
+    options = parser.parse_args()
+    names = [name for name in options.only.split(",") if name]
+    if unknown := [name for name in names if name not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    sizes = FULL if options.full else MODERATE
+    found: dict[str, Measured] = {}
+    for name in names:
+        started = time.monotonic()
+        print(f"{name} …", flush=True)
+        found[name] = _measured(name, sizes)
+        print(f"{name} took {time.monotonic() - started:.0f} s\n", flush=True)
+    print(told(found))
+    title = f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {sizes.name} sizes, medians of {sizes.times}"
+    kept = keep("bench", {"sizes": sizes.name, "parts": {name: one.as_json() for name, one in found.items()}})
+    print(f"\nkept in {kept} and {write_page(kept.with_suffix('.html'), title, found)}")
+
+
+def _measured(name: str, sizes: Sizes) -> Measured:
+    if importlib.util.find_spec(f"bench.{name}") is None:
+        return Measured([Figure(name, skipped=f"there is no bench/{name}.py")])
+    return cast(Part, importlib.import_module(f"bench.{name}")).measure(sizes)
+
+
+def told(found: dict[str, Measured]) -> str:
+    """The table: a line a figure."""
+    rows = [
+        [
+            f"{part}: {one.contender}",
+            one.beside,
+            *(f"{value:.3f}" if value is not None else "" for value in (one.ratio, one.target)),
+            one.verdict,
+            *(f"{value:.2f}" if value is not None else "" for value in (one.seconds, one.cpu_seconds)),
+            f"{one.peak_bytes / 1e6:.0f}" if one.peak_bytes is not None else "",
+        ]
+        for part, measured in found.items()
+        for one in measured.figures
+    ]
+    return table(["", "beside", "ratio", "target", "", "seconds", "CPU seconds", "peak MB"], rows)
+
+
+if __name__ == "__main__":
+    main()
