@@ -21,7 +21,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _TOGETHER = (
     "tests/e2e/",
     "tests/console/",
-    "tests/faults/test_kills_cloud.py",
+    "tests/faults/test_on_the_cloud.py",
     "tests/metrics/test_runs.py",
     "tests/quality/test_check_data.py",
     "tests/quality/test_two_engines.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,18 +23,18 @@ class CloudLake(LocalLake):
 
     folder: CloudFolder
 
-    def __init__(self, folder: CloudFolder, environment: dict[str, str] | None = None) -> None:
-        """`environment` goes before the folder's: another address of S3, say."""
+    def __init__(self, folder: CloudFolder, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """`options` and `environment` go before the folder's: other addresses of S3 and BigQuery, say."""
         super().__init__(folder)
         self.store = folder.cloud.lake
         self.book = ReceiptBook(self.store)
-        self._environment = {**folder.environment(), **(environment or {})}
+        self._options, self._environment = options, {**folder.environment(), **(environment or {})}
 
     def start(
         self, *words: str, kill_at: int | None = None, skew: timedelta = timedelta(), host: str | None = None
     ) -> Fork:
         where = () if "--scheduler-url" in words else ("--local-scheduler",)
-        words = (*words, "--dsp-package", "package", *where)
+        words = (*words, "--dsp-package", "package", *self._options, *where)
         given = {"folder": self.folder.path, "environment": self._environment, "kill_at": kill_at, "skew": skew}
         return forks.start(*words, **given, host=host)  # type: ignore[arg-type]
 

@@ -96,12 +96,13 @@ class ReceiptLog:
 
     def wait(self, table: str, partition: str, after: int, ended: datetime) -> Entry | None:
         """The entry of a later generation, which the writer whose job `ended` is about to add; None if it does not."""
-        last = ended + timedelta(seconds=self._clients.patience * _WAITING)
+        patience = self._clients.patience * _WAITING
+        last, longest = ended + timedelta(seconds=patience), time.monotonic() + patience  # our clock may be slow
         while True:
             entry = self.entry(table, partition)
             if entry.generation > after:
                 return entry
-            if datetime.now(UTC) > last:
+            if datetime.now(UTC) > last or time.monotonic() > longest:
                 return None
             time.sleep(0.2)
 
