@@ -42,23 +42,24 @@ def test_extreme_margins_give_probabilities_and_no_warning() -> None:
 
 def test_platt_finds_the_slope_and_intercept_that_made_the_labels() -> None:
     """Of a model whose log odds are a third too wide and too high."""
-    margins, labels, _ = make_rows(1_000_000, slope=0.75, intercept=-0.9)
+    margins, labels, _ = make_rows(100_000, slope=0.75, intercept=-0.9)
     found = calibrate("platt", margins, labels)
     assert found.kind == "platt"
     assert found.slope == pytest.approx(0.75, abs=0.06)
     assert found.intercept == pytest.approx(-0.9, abs=0.15)
-    assert found.apply(margins).sum() == pytest.approx(labels.sum(), rel=0.02)
+    assert found.apply(margins).sum() == pytest.approx(labels.sum(), rel=1e-3)
 
 
-def test_the_more_clicks_a_day_has_the_more_its_level_counts() -> None:
-    """Trees say 10 % too little: a day of a thousand clicks moves them most of the way, one of many all of it."""
-    left = []
-    for rows in (20_000, 2_000_000):
-        margins, labels, truth = make_rows(rows, intercept=0.1)
-        found = calibrate("platt", margins, labels).apply(margins).sum()
-        left.append((labels.sum() - found) / (labels.sum() - sigmoid(margins).sum()))
-        assert found == pytest.approx(truth.sum(), rel=0.05)
-    assert 0.15 < left[0] < 0.5 and 0 < left[1] < 0.02
+@pytest.mark.parametrize(("intercept", "most"), [(0.0, 0.7), (0.3, 1.1)])
+def test_a_level_that_may_be_chance_is_left_to_the_trees(intercept: float, most: float) -> None:
+    """Over many days of 800 positives that is nearer to the truth, and a shift that is plain is taken as it is."""
+    off, to_the_labels = [], []
+    for seed in range(20):
+        margins, labels, truth = make_rows(13_000, seed, intercept=intercept)
+        found = calibrate("platt", margins, labels).apply(margins)
+        off.append(abs(found.sum() / truth.sum() - 1))
+        to_the_labels.append(abs(labels.sum() / truth.sum() - 1))
+    assert np.mean(off) < most * np.mean(to_the_labels)
 
 
 def test_the_offset_is_added_before_slope_and_intercept() -> None:
@@ -109,16 +110,16 @@ def test_a_day_of_one_label_hardly_moves_a_rare_prediction(kind: str, label: int
     margins = np.full(600, math.log(0.005 / 0.995)) * (1 if label == 0 else -1)
     found = calibrate(kind, margins, np.full(600, label, dtype=np.uint8))
     assert found.slope == 1
-    assert 0.99 < abs(found.apply(margins)[0] - label) / 0.005 < 0.995
+    assert 0.96 < abs(found.apply(margins)[0] - label) / 0.005 < 0.98
 
 
 def test_a_day_of_few_positives_moves_the_rate_as_far_as_they_carry_it() -> None:
-    """With 50 clicks where 100 were expected: a fifth of the way, and no new slope."""
+    """With 50 clicks where 100 were expected: between half way and what was expected, and no new slope."""
     margins = np.full(10_000, math.log(0.01 / 0.99))
     labels = (np.arange(10_000) < 50).astype(np.uint8)
     found = calibrate("platt", margins, labels)
     assert found.slope == 1
-    assert 88 < found.apply(margins).sum() < 92
+    assert 70 < found.apply(margins).sum() < 80
 
 
 def test_a_model_that_ranks_the_wrong_way_is_not_turned_around() -> None:
@@ -141,24 +142,24 @@ def test_labels_that_are_separated_perfectly_give_finite_numbers(kind: str) -> N
 @pytest.mark.parametrize("kind", ["platt", "isotonic"])
 def test_margins_that_are_all_alike_give_the_share_of_positives(kind: str) -> None:
     """There is no slope to be found."""
-    labels = (np.arange(400_000) % 10 == 0).astype(np.uint8)
-    found = calibrate(kind, np.full(400_000, -1.0), labels)
+    labels = (np.arange(40_000) % 10 == 0).astype(np.uint8)
+    found = calibrate(kind, np.full(40_000, -1.0), labels)
     assert found.apply(np.array([-1.0]))[0] == pytest.approx(0.1, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["platt", "isotonic"])
 def test_a_row_of_weight_three_counts_as_three_rows(kind: str) -> None:
     """Within what the number of rows decides."""
-    margins, labels, _ = make_rows(300_000, slope=0.8)
-    weights = np.where(np.arange(300_000) % 2, 3.0, 1.0).astype(np.float32)
+    margins, labels, _ = make_rows(30_000, slope=0.8)
+    weights = np.where(np.arange(30_000) % 2, 3.0, 1.0).astype(np.float32)
     counts = weights.astype(np.int64)
     weighted = calibrate(kind, margins, labels, weights)
     repeated = calibrate(kind, np.repeat(margins, counts), np.repeat(labels, counts))
     assert weighted.kind == kind
     at = np.linspace(-5, -1, 50)
-    tolerance = 0.01 if kind == "platt" else 0.25
+    tolerance = 1e-3 if kind == "platt" else 0.25
     assert weighted.apply(at) == pytest.approx(repeated.apply(at), rel=tolerance)
-    assert (weighted.apply(margins) * weights).sum() == pytest.approx((labels * weights).sum(), rel=0.01)
+    assert (weighted.apply(margins) * weights).sum() == pytest.approx((labels * weights).sum(), rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
