@@ -72,6 +72,14 @@ bench-full: .venv/ready ## the same with the sizes that the targets are set for;
 	@mkdir -p $(TMPDIR)
 	@$(BIN)/python -m bench --full $(ARGS)
 
+SEED ?= 1
+MINUTES ?= 120
+
+test-faults: .venv/ready .cache/bigquery/ready ## kill, cut off and confuse everything, hundreds of times (SEED=1 MINUTES=120)
+	@mkdir -p $(TMPDIR)
+	@DSP_FAULTS=full DSP_FAULTS_SEED=$(SEED) DSP_FAULTS_MINUTES=$(MINUTES) \
+	  $(BIN)/python -m pytest -v -n auto --basetemp=.cache/pytest-faults tests/faults $(ARGS)
+
 check: .venv/ready ## format, lint, types, layers
 	@mkdir -p $(TMPDIR)
 	$(BIN)/ruff format --check --quiet .
@@ -200,7 +208,7 @@ lint-infra: .cache/infra/ready ## lint Dockerfiles, shell scripts, workflows and
 
 test-infra: .venv/ready .cache/infra/ready ## build the images and run them, apply Terraform to a stand-in, and lint both
 	@mkdir -p $(TMPDIR)
-	@$(BIN)/python -m pytest -p no:xdist tests/infra $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/infra $(ARGS)
 
 clean: ## remove the environment, caches, the simulated logs and the lake
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m console stop

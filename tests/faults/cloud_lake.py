@@ -41,10 +41,6 @@ class CloudLake(LocalLake):
     def run(self, *words: str, kill_at: int | None = None, skew: timedelta = timedelta()) -> Ended:
         return self.start(*words, kill_at=kill_at, skew=skew).ended()
 
-    def janitor(self, *, remove: bool) -> set[str]:
-        ended = self._act("janitor", *(("remove",) if remove else ()))
-        return {line.removeprefix("found ") for line in ended.text.splitlines() if line.startswith("found ")}
-
     def tables(self) -> dict[str, Receipt]:
         from google.api_core.exceptions import NotFound
 
@@ -87,20 +83,20 @@ class CloudLake(LocalLake):
     def unmake_partition(self, step: Step) -> None:
         """With its whole table, as the janitor removes one: what is made next is the first of another."""
         if step.task in ("BigQueryLoad", "FeatureBuild"):
-            self._act("sweep", step.address.partition("/")[0])
+            swept = self.act("sweep", step.address.partition("/")[0])
+            assert swept.code == 0, swept.text
 
     def loose(self) -> set[str]:
         named = {file.key for receipt in self.book.read_all("").values() for file in receipt.files}
         keys = {stored.key for stored in self.store.list("")} - named
         scratch = self.folder.tmp / "dsp"
         aside = {str(path) for path in scratch.rglob("*") if path.is_file() and "matplotlib" not in path.parts}
-        return {key for key in keys if not key.startswith(KEPT)} | aside
+        served = self.served()
+        return {key for key in keys if not key.startswith(KEPT) and key.rpartition("/")[0] not in served} | aside
 
-    def _act(self, act: str, *words: str) -> Ended:
-        given: dict[str, Any] = {"folder": self.folder.path, "environment": self._environment, "act": act}
-        ended = forks.run(*words, **given)
-        assert ended.code == 0, ended.text
-        return ended
+    def act(self, act: str, *words: str, kill_at: int | None = None) -> Ended:
+        given: dict[str, Any] = {"folder": self.folder.path, "environment": self._environment}
+        return forks.run(*words, **given, act=act, kill_at=kill_at)
 
 
 _TIMES = {"impression": "served_at", "click": "clicked_at"}

@@ -18,6 +18,12 @@ fail:
 """
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Go on from where an earlier run of the full length ended."""
+    tally.skip_if_done(item.nodeid)
+
+
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> tally.Count:
     """Adds to the counts that are printed at the end."""

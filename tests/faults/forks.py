@@ -211,8 +211,8 @@ def _skewed(seconds: float) -> None:
     import datetime as module
 
     true_time, true_ns, true = time.time, time.time_ns, module.datetime
-    time.time = lambda: true_time() + seconds  # type: ignore[assignment]
-    time.time_ns = lambda: true_ns() + int(seconds * 1e9)  # type: ignore[assignment]
+    time.time = lambda: true_time() + seconds
+    time.time_ns = lambda: true_ns() + int(seconds * 1e9)
 
     class Skewed(true):  # type: ignore[valid-type, misc]
         @classmethod
@@ -228,7 +228,7 @@ def _luigi(words: list[str]) -> int:
     from luigi.cmdline import luigi_run
 
     sys.argv = ["luigi", *words]
-    luigi_run(["--module", "tasks", *words])
+    luigi_run(["--module", "tasks", *words])  # type: ignore[no-untyped-call]
     return 0
 
 
@@ -248,6 +248,14 @@ def _janitor(words: list[str]) -> int:
     return 0
 
 
+def _dsp(words: list[str]) -> int:
+    from console import dsp
+
+    sys.argv = ["dsp", *words]
+    dsp.main()
+    return 0
+
+
 def _sweep(words: list[str]) -> int:
     """Remove the tables whose addresses are of this form."""
     from tasks.settings import platform
@@ -258,7 +266,7 @@ def _sweep(words: list[str]) -> int:
     return 0
 
 
-_ACTS = {"luigi": _luigi, "janitor": _janitor, "sweep": _sweep}
+_ACTS = {"luigi": _luigi, "janitor": _janitor, "dsp": _dsp, "sweep": _sweep}
 # grpc does not survive a fork once it is used, and reads by itself; so each command that needs it imports it.
 _LIBRARIES = (
     *("boto3", "botocore.config", "duckdb", "luigi.cmdline", "matplotlib.figure", "matplotlib.backends.backend_svg"),

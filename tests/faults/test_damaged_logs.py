@@ -23,7 +23,7 @@ from tests.faults.lakes import HOUR, STEPS, LocalLake, assert_recovered
 from tests.faults.tally import FULL, SEED, Count
 
 INGEST = STEPS[0]
-NUMBER = 1_500 if FULL else 12  # of each kind of damage
+NUMBER = 300 if FULL else 12  # of each kind of damage
 
 
 @pytest.fixture(scope="module")

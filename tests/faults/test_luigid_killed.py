@@ -54,7 +54,7 @@ def _luigid(lake: LocalLake, port: int) -> Iterator[_Luigid]:
         one.kill()
 
 
-@pytest.mark.parametrize("story", range(8 if FULL else 1))
+@pytest.mark.parametrize("story", range(5 if FULL else 1))
 def test_whoever_is_killed_the_work_ends_as_if_nothing_had_been(
     story: int, undisturbed: Folder, raw_only: LocalLake, count: Count
 ) -> None:

@@ -228,9 +228,9 @@ def _roll_back(store: ObjectStore) -> None:
 @pytest.mark.parametrize("store", list(STORES))
 def test_no_order_of_steps_and_deaths_breaks_a_promise(store: str, machine: type[_Machine], count: Count) -> None:
     """A receipt names what is whole, and the first stays; a pointer leads to a whole bundle, and no move is lost."""
-    examples = {"a folder": 300 if FULL else 25, "S3": 60 if FULL else 6}[store]
+    examples = {"a folder": 200 if FULL else 20, "S3": 30 if FULL else 5}[store]
     made: dict[str, Any] = {"make_store": staticmethod(STORES[store]), "count": staticmethod(count)}
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         type(machine.__name__, (machine,), made),
         settings=settings(
             max_examples=examples,
