@@ -167,7 +167,7 @@ def test_there_is_a_task_definition_for_each_size_and_role(definitions: dict[str
 
 
 def test_container_definitions_are_what_ecs_takes(platform: Applied) -> None:
-    """As written, not as moto keeps them: botocore knows every name and type."""
+    """As the provider sends them, not as moto keeps them: botocore knows every name and type."""
     found = platform.resources("aws_ecs_task_definition")
     assert len(found) == len(WORKER_FAMILIES) + 1
     for address, values in found.items():
@@ -376,6 +376,7 @@ def test_people_are_told_what_goes_wrong(platform: Applied) -> None:
         ),
         ({"lastStatus": "RUNNING", "group": "dsp-daily", "containers": [("pipeline", None)]}, False),
         ({"lastStatus": "STOPPED", "group": "service:dsp-luigid", "containers": [("luigid", 143)]}, False),
+        ({"lastStatus": "STOPPED", "group": "service:dsp-luigid", "stopCode": "TaskFailedToStart"}, False),
         ({"lastStatus": "STOPPED", "group": "by-hand:TrainModel", "stopCode": "TaskFailedToStart"}, True),
     ],
 )
