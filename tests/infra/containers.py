@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import uuid
@@ -67,7 +68,9 @@ def build(**variables: str) -> Images:
     given = {"DOCKER": program, "REVISION": REVISION, "BRANCH": BRANCH, "TAG": "test", **variables}
     if system.exists():
         given["CA_BUNDLE"] = str(certificates)
-    done = make("image", **given)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the other processes of these tests then find all layers there
+        done = make("image", **given)
     assert done.code == 0, done.text
     return Images(*(f"localhost/dsp/{name}:{given['TAG']}" for name in ("pipeline", "luigid")))
 
