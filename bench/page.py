@@ -11,7 +11,7 @@ from bench.part import Figure, Measured
 
 _LEFT, _WIDTH, _ROW = 520, 420, 24  # of a chart, in pixels
 _COLOURS = {"met": "#3a7d44", "not met": "#b3392f", "": "#7a8ba0"}
-_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1080px;color:#222}svg text{font-size:12px}"
+_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1160px;color:#222}svg text{font-size:12px}"
 
 
 def write_page(path: Path, title: str, found: Mapping[str, Measured]) -> Path:
@@ -40,19 +40,19 @@ def _chart(figures: Sequence[Figure]) -> str:
         *(line for number, one in enumerate(figures) for line in _bar(one, number * _ROW, place)),
     ]
     height = len(figures) * _ROW + 4
-    return f'<svg width="{_LEFT + _WIDTH + 100}" height="{height}">\n' + "\n".join(drawn) + "\n</svg>"
+    return f'<svg width="{_LEFT + _WIDTH + 200}" height="{height}">\n' + "\n".join(drawn) + "\n</svg>"
 
 
 def _bar(one: Figure, top: int, place: Callable[[float], float]) -> list[str]:
     beside = f" / {one.beside}" if one.beside else ""
     lines = [f'<text x="{_LEFT - 10}" y="{top + 16}" text-anchor="end">{escape(one.contender + beside)}</text>']
     if one.ratio is None:
-        return [*lines, f'<text x="{_LEFT}" y="{top + 16}" fill="#7a8ba0">{escape(one.verdict)}</text>']
+        return [*lines, f'<text x="{_LEFT}" y="{top + 16}" fill="#7a8ba0">{escape(one.verdict or _spent(one))}</text>']
     end = place(one.ratio)
     lines.append(
         f'<rect x="{_LEFT}" y="{top + 4}" width="{max(end - _LEFT, 1):.0f}" height="16" '
         f'fill="{_COLOURS[one.verdict]}"/>'
-        f'<text x="{end + 6:.0f}" y="{top + 16}">{one.ratio:.3f}</text>'
+        f'<text x="{end + 6:.0f}" y="{top + 16}">{one.ratio:.3f} {_spent(one)}</text>'
     )
     if one.target is not None:
         mark = place(one.target)
@@ -60,3 +60,10 @@ def _bar(one: Figure, top: int, place: Callable[[float], float]) -> list[str]:
             f'<line x1="{mark:.0f}" x2="{mark:.0f}" y1="{top + 2}" y2="{top + 22}" stroke="#000" stroke-width="2"/>'
         )
     return lines
+
+
+def _spent(one: Figure) -> str:
+    if one.cpu_seconds is None:
+        return ""
+    memory = f", {one.peak_bytes / 1e6:.0f} MB" if one.peak_bytes is not None else ""
+    return f"({one.cpu_seconds:.2f} CPU s{memory})"

@@ -15,7 +15,7 @@ class Sizes:
 
     `lines` are ingested, features are made of `impressions` a day, `rows` and `base` are those of bench/train.py,
     `growth` says how many times the smallest size. `hours` are complete already, `s3_hours` in the stand-in for
-    S3, which lists in the square of them.
+    S3, which lists in the square of them. `whole` impressions a day go all the way.
     """
 
     name: str
@@ -26,11 +26,12 @@ class Sizes:
     base: int
     growth: Sequence[int]
     s3_hours: int
+    whole: int
     hours: int = 8_760
 
 
-MODERATE = Sizes("moderate", 5, 120_000, 200_000, 100_000, 50_000, (1, 2, 4), 2_190)
-FULL = Sizes("full", 5, 1_000_000, 2_500_000, 500_000, 250_000, (1, 2, 4, 8), 8_760)
+MODERATE = Sizes("moderate", 5, 120_000, 200_000, 100_000, 50_000, (1, 2, 4), 2_190, 10_000)
+FULL = Sizes("full", 5, 1_000_000, 2_500_000, 500_000, 250_000, (1, 2, 4, 8), 8_760, 250_000)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ def python_of(peer: str) -> str:
     python, ready = environment / "bin" / "python", environment / "ready"
     if not ready.exists() or ready.read_bytes() != pins.read_bytes():
         print(f"installing {peer} into {environment} …", file=sys.stderr, flush=True)
-        venv.create(environment, clear=True, with_pip=True)
+        try:
+            venv.create(environment, clear=True, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise MissingPeerError(f"{peer} has no environment to be installed into: {error}") from error
         install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(pins)]
         done = subprocess.run(install, stderr=subprocess.PIPE, text=True)
         if done.returncode:
