@@ -81,9 +81,7 @@ _MOST_WARNINGS = 10
 
 
 def _show_models(found: Graph, console: Console) -> None:
-    table = _table(
-        "model", "learned", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed"
-    )
+    table = _table("model", "learned", "log loss", "base rate's", "normalised entropy", "AUC", "predicted / observed")
     for task, receipt in sorted(found["TrainModel"], key=lambda pair: pair[0].task_id):
         metrics = receipt.details["metrics"]
         numbers = (metrics[name] for name in _METRICS)
