@@ -105,8 +105,8 @@ def _is_luigid(process: int) -> bool:
     """Whether a luigid has this number: after a restart of the machine it may be a stranger's."""
     if not _alive(process):
         return False
-    told = subprocess.run(["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False)
-    return told.returncode != 0 or "luigid" in told.stdout
+    told = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return told.returncode != 0 or "-m scheduler" in told.stdout
 
 
 def _answers(port: int) -> bool:
