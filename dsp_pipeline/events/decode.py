@@ -21,10 +21,9 @@ import pyarrow.parquet as pq
 
 from dsp_pipeline.errors import SourceError, TooManyRejectsError
 from dsp_pipeline.events.arrow import arrow_schema
-from dsp_pipeline.events.lines import Block, LineReader, RawFile, Reject
+from dsp_pipeline.events.lines import LineReader, RawFile, Reject
 from dsp_pipeline.events.mapping import mapping_query
 from dsp_pipeline.events.source import EventLayout, Source
-from dsp_pipeline.events.trusted import NotAsBelievedError, TrustingReader
 
 _BATCH_ROWS = 32_768
 _KEYS_IN_MEMORY = 500_000  # up to here counting them in memory is cheaper than planning a query
@@ -96,26 +95,19 @@ class Decoder:
             self._spills = True
         decoded = Decoded(events=scratch / "events.parquet")
         judges = layout.path.begins(hour)
-        keys: list[pa.ChunkedArray] = []
         with ExitStack() as open_files:
             quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files, judges, files)
-            schema = arrow_schema(layout.event)
-            # Least and greatest texts and lists are of no use to anybody, and take a tenth of the writing.
-            counted = [one.name for one in schema if pa.types.is_primitive(one.type)]
             writer = open_files.enter_context(
-                pq.ParquetWriter(decoded.events, schema, compression="zstd", write_statistics=counted)
+                pq.ParquetWriter(decoded.events, arrow_schema(layout.event), compression="zstd")
             )
             reader = LineReader(self.source.format, self.source.compression, quarantine.add)
             for header, group in self._by_header(reader, files):
-                for block, rows in self._mapped(reader, layout, hour, hours, header, group, decoded):
-                    good = rows
-                    if rows.column("reason").null_count < len(rows):
-                        good = rows.filter(pc.is_null(rows.column("reason")))
-                        quarantine.add_rejected(block, rows)
+                for batch in self._mapped(reader, layout, hour, hours, header, group, decoded):
+                    good = batch.filter(pc.is_null(batch.column("reason")))
                     decoded.rows += good.num_rows
-                    writer.write_table(good.select(schema.names).cast(schema))
-                    keys = [*keys, good.column(layout.event.key)] if decoded.rows <= _KEYS_IN_MEMORY else []
-        self._drop_duplicates(layout, decoded, keys)
+                    writer.write_table(pa.Table.from_batches([good]).select(writer.schema.names).cast(writer.schema))
+                    quarantine.add_rejected(batch)
+        self._drop_duplicates(layout, decoded)
         return decoded
 
     def _by_header(
@@ -142,28 +134,32 @@ class Decoder:
         header: tuple[str, ...] | None,
         files: Sequence[RawFile],
         decoded: Decoded,
-    ) -> Iterator[tuple[Block, pa.Table]]:
-        """Blocks of the files, with `place`, `reason` and the event's columns of those lines that belong to it."""
+    ) -> Iterator[pa.RecordBatch]:
         has_header = self.source.format != "json" and self.source.columns is None
-        query = mapping_query(self.source, layout, hour, header, hours=hours)
-        trusting = TrustingReader(self._connection, self.source, layout, hour, hours, header)
-        for block in reader.blocks(files, skip_header=has_header):
-            try:
-                rows = trusting.rows(block)
-                decoded.lines += len(block)
-            except NotAsBelievedError:
-                records = reader.records(block)
-                decoded.lines += len(records)
-                rows = self._carefully(query, layout, block, records)
-            yield block, rows
+        names = [f"path.{name}" for name in sorted(layout.path.names)]
+        schema = pa.schema(
+            [("file", pa.string()), ("number", pa.int64()), ("line", pa.string()), ("record", pa.string())]
+            + [(name, pa.string()) for name in names]
+        )
+        failures: list[Exception] = []
 
-    def _carefully(self, query: str, layout: EventLayout, block: Block, records: pa.Table) -> pa.Table:
-        for name in layout.path.names:
-            records = records.append_column(f"path.{name}", block.captures(name).take(records.column("place")))
-        self._connection.register("lines", records)
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                for file in files:
+                    for batch in reader.batches(file, skip_header=has_header):
+                        decoded.lines += batch.num_rows
+                        yield batch
+            except Exception as error:
+                failures.append(error)  # DuckDB would make another error of it
+                raise
+
+        query = mapping_query(self.source, layout, hour, header, hours=hours)
+        self._connection.register("lines", pa.RecordBatchReader.from_batches(schema, batches()))
         try:
-            return self._connection.sql(query).to_arrow_table()
+            yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
         except (duckdb.InvalidInputException, duckdb.BinderException) as error:
+            if failures:
+                raise failures[0] from None
             raise SourceError(
                 self.source.file,
                 None,
@@ -173,10 +169,10 @@ class Decoder:
         finally:
             self._connection.unregister("lines")
 
-    def _again(self, key: str, decoded: Decoded, kept: list[pa.ChunkedArray]) -> pa.Array:
-        """The places, from 0, of the rows whose key stands in an earlier row; `kept` are the keys, if they are few."""
+    def _again(self, key: str, decoded: Decoded) -> pa.Array:
+        """The places, from 0, of the rows whose key stands in an earlier row."""
         if decoded.rows <= _KEYS_IN_MEMORY:
-            keys = pa.chunked_array([chunk for one in kept for chunk in one.chunks], pa.string())
+            keys = pq.read_table(decoded.events, columns=[key]).column(key)
             if pc.count_distinct(keys).as_py() == decoded.rows:
                 return pa.array([], pa.int64())
             first: dict[str, int] = {}
@@ -191,9 +187,9 @@ class Decoder:
         )
         return again.to_arrow_table().column(0).combine_chunks()
 
-    def _drop_duplicates(self, layout: EventLayout, decoded: Decoded, keys: list[pa.ChunkedArray]) -> None:
+    def _drop_duplicates(self, layout: EventLayout, decoded: Decoded) -> None:
         """Rewrite the file without later rows of a key that stands twice; usually there is nothing to do."""
-        places = self._again(layout.event.key, decoded, keys)
+        places = self._again(layout.event.key, decoded)
         if not len(places):
             return
         aside = decoded.events.with_suffix(".once.parquet")
@@ -223,10 +219,10 @@ class _Quarantine:
         self._places = {file.key: place for place, file in enumerate(files)}
         self._out: IO[str] | None = None
 
-    def add_rejected(self, block: Block, rows: pa.Table) -> None:
-        bad = rows.select(["place", "reason"]).filter(pc.is_valid(rows.column("reason")))
+    def add_rejected(self, batch: pa.RecordBatch) -> None:
+        bad = batch.filter(pc.is_valid(batch.column("reason"))).select(["file", "number", "reason", "line"])
         for row in bad.to_pylist():
-            self._keep(block.reject(row["place"], row["reason"]))
+            self._keep(Reject(**row))
 
     def add(self, reject: Reject) -> None:
         """A line that was rejected before it became a row."""
