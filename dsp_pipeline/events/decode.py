@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import duckdb
@@ -218,16 +219,19 @@ class _Quarantine:
         self._path, self._decoded, self._open_files, self._judges = path, decoded, open_files, judges
         self._places = {file.key: place for place, file in enumerate(files)}
         self._out: IO[str] | None = None
+        self._one_at_a_time = Lock()  # the reader runs in a thread of DuckDB's, while rows come out in ours
 
     def add_rejected(self, batch: pa.RecordBatch) -> None:
         bad = batch.filter(pc.is_valid(batch.column("reason"))).select(["file", "number", "reason", "line"])
-        for row in bad.to_pylist():
-            self._keep(Reject(**row))
+        with self._one_at_a_time:
+            for row in bad.to_pylist():
+                self._keep(Reject(**row))
 
     def add(self, reject: Reject) -> None:
         """A line that was rejected before it became a row."""
-        self._decoded.lines += 1
-        self._keep(reject)
+        with self._one_at_a_time:
+            self._decoded.lines += 1
+            self._keep(reject)
 
     def _keep(self, reject: Reject) -> None:
         if not self._judges:
