@@ -107,7 +107,12 @@ class Luigid:
         words = ("--detach", "--name", self.name, "--network", "none", "--volume", f"{self._state}:/state")
         done = podman("run", *words, *HARDENED, self._image)
         assert done.code == 0, done.text
-        wait_until(lambda: podman("healthcheck", "run", self.name).code == 0, "luigid's health")
+        wait_until(self._healthy, "luigid's health")
+
+    def _healthy(self) -> bool:
+        running = podman("inspect", "--format", "{{.State.Running}}", self.name).text.strip()
+        assert running == "true", podman("logs", self.name).text
+        return podman("healthcheck", "run", self.name).code == 0
 
     def get(self, path: str) -> str:
         """What it answers there; asked from inside, for nothing listens outside."""

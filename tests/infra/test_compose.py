@@ -13,7 +13,7 @@ import pytest
 
 from console.standins.processes import Server
 from tests.e2e.folder import PROJECT, Done
-from tests.infra.containers import CACHE, Images, make, podman_or_skip
+from tests.infra.containers import CACHE, PATIENCE, Images, make, podman_or_skip
 
 DOCKER = CACHE / "docker-cli"
 MOTO = "motoserver/moto:5.2.5"
@@ -27,6 +27,7 @@ def docker(*words: str | Path) -> Done:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=PATIENCE,
         check=False,
     )
     return Done(done.returncode, done.stdout)
