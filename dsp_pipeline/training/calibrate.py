@@ -123,34 +123,36 @@ def calibrate(
         if len(curve.margins) > 1:  # one knot, from labels that are separated perfectly, would rank nothing
             return curve
     if rarer >= PLATT_NEEDS:
-        slope = _slope(shifted, labels, heavy)
+        slope, intercept = _platt(shifted, labels, heavy)
         if slope > 0:  # a model that is worse than none on this day is not turned around
-            same_level = _shift(slope * shifted, heavy, _sigmoid(shifted))
-            shift = _garrote(slope * shifted + same_level, labels, heavy)
-            return Calibration(PLATT, offset, slope, same_level + shift)
+            of_trees = _shift(slope * shifted, heavy, _sigmoid(shifted))  # the intercept that keeps their level
+            share = _beyond_chance(intercept - of_trees, slope * shifted + intercept, heavy)
+            return Calibration(PLATT, offset, slope, of_trees + share * (intercept - of_trees))
     return Calibration(PLATT, offset, 1.0, _shift(shifted, heavy, labels, 1 / _DRIFT**2))
 
 
-def _slope(margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
-    """Of Platt's logistic regression, with an intercept of its own; 0 if all margins are alike."""
+def _platt(
+    margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Slope and intercept; a slope of 0 if all margins are alike."""
     from sklearn.linear_model import LogisticRegression
 
     mean = float(np.average(margins, weights=weights))
     spread = math.sqrt(float(np.average((margins - mean) ** 2, weights=weights)))
     if spread < 1e-9:
-        return 0.0
+        return 0.0, 0.0
     fitted = LogisticRegression(C=1 / _RIDGE, tol=1e-8, max_iter=1000).fit(
         ((margins - mean) / spread)[:, None], labels, sample_weight=weights
     )
-    return float(fitted.coef_[0, 0]) / spread
+    slope = float(fitted.coef_[0, 0]) / spread
+    return slope, float(fitted.intercept_[0]) - slope * mean
 
 
-def _garrote(margins: NDArray[np.float64], labels: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
-    """The share of the shift to the labels' level that is more than chance."""
-    shift = _shift(margins, weights, labels)
-    odds, relative = _sigmoid(margins + shift), weights / weights.mean()
-    squared = shift**2 * float((relative * odds * (1 - odds)).sum())  # z², by the information of the rows
-    return shift * max(0.0, 1 - 1 / squared) if squared else 0.0
+def _beyond_chance(shift: float, margins: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The share of a shift of the level that is more than chance. `margins` are those after it."""
+    odds = _sigmoid(margins)
+    squared = shift**2 * float((weights / weights.mean() * odds * (1 - odds)).sum())  # z², by the rows' information
+    return max(0.0, 1 - 1 / squared) if squared else 0.0
 
 
 def _shift(
@@ -158,7 +160,8 @@ def _shift(
 ) -> float:
     """The b at which sigmoid(margins + b) sums up to `wanted` less stiffness * b, both in rows of the mean weight.
 
-    With labels it minimises log loss + stiffness * b² / 2."""
+    With labels it minimises log loss + stiffness * b² / 2.
+    """
     from scipy.optimize import brentq
 
     relative = weights / weights.mean()
