@@ -93,9 +93,9 @@ def _somebody() -> bool:
 
 def _measured(batch: Sequence[Measurement]) -> None:
     """Send these to the agent, and note them for the Pushgateway."""
-    to = receivers()
-    if not (to.dogstatsd_host or to.pushgateway):
+    if not _somebody():
         return
+    to = receivers()
     environment, run = platform().settings.environment, os.environ.get(_RUN, "none")
     tagged = [
         Measurement(

@@ -166,6 +166,7 @@ def platform() -> Platform:
     return made
 
 
+@lru_cache(maxsize=1)  # it is asked at each event of each task
 def receivers() -> MetricsSettings:
     """Who gets numbers about runs. SettingsError, naming setting or variable, if that is no address."""
     given = _read(metrics)

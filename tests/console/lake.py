@@ -22,7 +22,7 @@ from luigi.task_register import Register
 from console import dsp
 from tasks.raw_log import listings
 from tasks.receipt_task import forget
-from tasks.settings import platform
+from tasks.settings import platform, receivers
 from tasks.step import steps
 from tests.e2e.folder import DAY, OUTCOMES, Answer, Folder, only
 
@@ -110,7 +110,7 @@ def inside(folder: Folder) -> Iterator[None]:
 
 
 def _forget() -> None:
-    for remembered in (platform, listings):
+    for remembered in (platform, receivers, listings):
         remembered.cache_clear()
     forget()
     for step in steps().values():
