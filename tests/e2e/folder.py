@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -124,17 +124,7 @@ class Folder:
         environment = self.environment()
         if not own_home:
             environment["HOME"] = os.environ.get("HOME", str(self.home))
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=self.path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout)
+        return until_ended([sys.executable, *words], cwd=self.path, env=environment)
 
     def dsp(self, *words: str) -> Answer:
         """`dsp WORDS` in this folder."""
@@ -184,6 +174,21 @@ class Folder:
 def table_of(address: str) -> str:
     """The table of a receipt's address, or something that is none."""
     return address.partition("/")[0].rpartition("_")[0]
+
+
+def until_ended(words: Sequence[str | Path], *, seconds: float = PATIENCE, given: str = "", **more: Any) -> Done:
+    """A command to its end, with `given` as its input; `more` as of subprocess.run (`cwd`, `env`)."""
+    done = subprocess.run(
+        words,
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+        **more,
+    )
+    return Done(done.returncode, done.stdout)
 
 
 def ended(process: subprocess.Popen[str]) -> Done:

@@ -240,6 +240,26 @@ def assert_recovered(
     assert lake.content() == content, what
 
 
+def assert_any_clock(
+    lake: LocalLake,
+    step: Step,
+    expected: dict[str, Any],
+    rows: Counter[str],
+    count: Count,
+    hours: int,
+    moments: tuple[int, int],
+) -> None:
+    """The one whose clock is off is killed, at one of these moments, and another goes on; and the other way round."""
+    off, draw = timedelta(hours=hours), random.Random(f"{SEED} {hours}")  # noqa: S311
+    for first, second in ((off, timedelta()), (timedelta(), off)):
+        lake.unmake(step)
+        killed = lake.run(*step.command, kill_at=draw.randrange(*moments), skew=first)
+        again = lake.run(*step.command, skew=second)
+        assert again.code == 0, again.text
+        what = f"{step}, clock off by {hours} hours"
+        assert_recovered(lake, step, expected, rows, count, what, int(killed.killed))
+
+
 def assert_swept(lake: LocalLake, count: Count, what: str) -> None:
     """Whatever no receipt names is found, and removed, by the janitor, and nothing else is."""
     loose = lake.loose()

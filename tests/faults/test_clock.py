@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from dsp_pipeline.warehouse.bigquery.log import Entry, ReceiptLog
 from tests.contracts.implementations import bigquery_warehouse
-from tests.faults.lakes import STEPS, LocalLake, Step, assert_recovered
-from tests.faults.tally import FULL, SEED, Count
+from tests.faults.lakes import STEPS, LocalLake, Step, assert_any_clock
+from tests.faults.tally import FULL, Count
 
 _SOME = STEPS if FULL else [one for one in STEPS if one.task in ("FeatureBuild", "ExportModel")]
 
@@ -21,15 +20,7 @@ _SOME = STEPS if FULL else [one for one in STEPS if one.task in ("FeatureBuild",
 @pytest.mark.parametrize("step", _SOME, ids=str)
 def test_a_clock_that_is_off_changes_nothing(step: Step, hours: int, whole: LocalLake, count: Count) -> None:
     """The one with the clock is killed and another goes on; and the other way round."""
-    expected, rows, draw = whole.content(), whole.rows(step), random.Random(f"{SEED} {hours}")  # noqa: S311
-    off = timedelta(hours=hours)
-    for first, second in ((off, timedelta()), (timedelta(), off)):
-        whole.unmake(step)
-        killed = whole.run(*step.command, kill_at=draw.randrange(5, 20), skew=first)
-        again = whole.run(*step.command, skew=second)
-        assert again.code == 0, again.text
-        what = f"{step}, clock off by {hours} hours"
-        assert_recovered(whole, step, expected, rows, count, what, int(killed.killed))
+    assert_any_clock(whole, step, whole.content(), whole.rows(step), count, hours, (5, 20))
 
 
 def test_a_slow_clock_does_not_wait_for_a_dead_writer_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.folder import PROJECT, Done, wait_until
+from tests.e2e.folder import PROJECT, Done, until_ended, wait_until
 
 CACHE = PROJECT / ".cache" / "infra"
 PATIENCE = 480.0  # seconds
@@ -40,16 +39,7 @@ def podman_or_skip() -> str:
 
 def podman(*words: str | Path, seconds: float = PATIENCE) -> Done:
     """`podman WORDS`, until it ends."""
-    done = subprocess.run(
-        [podman_or_skip(), *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout)
+    return until_ended([podman_or_skip(), *words], seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -77,18 +67,12 @@ def build(**variables: str) -> Images:
 
 def make(*words: str, **variables: str) -> Done:
     """`make WORDS NAME=VALUE …` in the project."""
-    done = subprocess.run(
+    return until_ended(
         ["make", *words, *(f"{name}={value}" for name, value in variables.items())],
+        seconds=PATIENCE,
         cwd=PROJECT,
         env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
     )
-    return Done(done.returncode, done.stdout)
 
 
 def new_name(what: str) -> str:

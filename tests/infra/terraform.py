@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ import boto3
 import pytest
 
 from console.standins.processes import HOST, Server, accepts, free_port
+from tests.e2e.folder import PROJECT, Done, until_ended
 
-PROJECT = Path(__file__).parents[2]
 TOOLS = PROJECT / ".cache" / "infra" / "tools" / "bin"
 REGION = "us-east-1"
 _PATIENCE = 420.0  # seconds for one command of Terraform; an apply takes 90, more on a machine that is busy
@@ -43,14 +42,6 @@ def tool(name: str) -> Path:
     if not found.exists():
         pytest.skip(f"skipped: {name} is not there; `make test-infra` installs it")
     return found
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended; `text` is all that it printed."""
-
-    code: int
-    text: str
 
 
 class Cloud:
@@ -116,18 +107,8 @@ class Terraform:
             pytest.skip(f"skipped: terraform init cannot get the AWS provider here: {done.text.strip()[-300:]}")
 
     def run(self, command: str, *words: str, given: str = "") -> Done:
-        done = subprocess.run(
-            ["terraform", *command.split(), *(["-no-color"] if command != "console" else []), *words],
-            cwd=self.folder,
-            env=self._environment,
-            input=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout)
+        words = ("terraform", *command.split(), *(["-no-color"] if command != "console" else []), *words)
+        return until_ended(words, seconds=_PATIENCE, given=given, cwd=self.folder, env=self._environment)
 
     def variables(self, **values: Any) -> None:
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(values, indent=1))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.standins.processes import Server
-from tests.e2e.folder import PROJECT, Done
+from tests.e2e.folder import PROJECT, Done, until_ended
 from tests.infra.containers import CACHE, PATIENCE, Images, make, podman_or_skip
 
 DOCKER = CACHE / "docker-cli"
@@ -21,16 +21,7 @@ ADDRESS = r"127\.0\.0\.1:(8082|5000)->"
 
 
 def docker(*words: str | Path) -> Done:
-    done = subprocess.run(
-        [DOCKER, *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout)
+    return until_ended([DOCKER, *words], seconds=PATIENCE)
 
 
 def moto(pipeline: str, folder: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.folder import PROJECT
 from tests.infra import cron
-from tests.infra.terraform import PROJECT, Terraform, five_values, tool
+from tests.infra.terraform import Terraform, five_values, tool
 
 FOLDER = PROJECT / "terraform"
 FILES = sorted(FOLDER.rglob("*.tf"))

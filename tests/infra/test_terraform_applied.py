@@ -19,8 +19,9 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 
 from console.run_task import PARAMETER, ROLES, SIZES
+from tests.e2e.folder import PROJECT
 from tests.infra import cron
-from tests.infra.terraform import PROJECT, REGION, SECRETS, Applied, Terraform, applied, five_values, tool
+from tests.infra.terraform import REGION, SECRETS, Applied, Terraform, applied, five_values, tool
 
 ACCOUNT = "123456789012"  # moto's
 WORKER_FAMILIES = {f"dsp-worker-{size}-{role}" for size in SIZES for role in ROLES}
