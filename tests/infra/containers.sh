@@ -75,7 +75,7 @@ if ! "$here/podman" image exists "$base"; then
   if [ ! -e "$here/base.tar" ]; then
     rm -rf "$here/base"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$here/base" \
-      http://deb.debian.org/debian >"$here/debootstrap.log" 2>&1 ||
+      >"$here/debootstrap.log" 2>&1 ||
       missing "debootstrap could not make the stand-in for the base image (debootstrap.log)"
     rm -rf "$here"/base/var/cache/apt/archives/*.deb "$here"/base/var/lib/apt/lists/*
     ln -s ../../bin/python3 "$here/base/usr/local/bin/python"
