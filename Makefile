@@ -5,7 +5,7 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd run-cloud-local ui stop test bench bench-full check format lock lock-bigquery clean \
+.PHONY: help setup run run-obd run-cloud-local ui stop test bench bench-full check format uv lock lock-bigquery clean \
   image scan push up down plan plan-comment apply smoke run-task lint-infra test-infra lock-infra
 
 help: ## this list
@@ -91,32 +91,29 @@ format: .venv/ready ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-LOCK := --quiet --no-cache --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+PIN := .cache/lock/bin/uv pip compile --quiet --no-cache --universal --generate-hashes --no-emit-index-url --no-emit-find-links
 
-lock: .venv/ready ## choose newer versions of what setup.cfg allows
+uv: .venv/ready
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
-	.cache/lock/bin/uv pip compile $(LOCK) --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra luigid --extra dev \
+
+lock: uv ## choose newer versions of what setup.cfg allows
+	$(PIN) --python-version 3.11 --extra train --extra cloud --extra demo --extra dask --extra mlflow --extra metrics --extra luigid --extra dev \
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.lock setup.cfg
 	@# What each image holds of it, in the same versions.
-	.cache/lock/bin/uv pip compile $(LOCK) --constraint requirements.lock --custom-compile-command "make lock" \
+	$(PIN) --python-version 3.11 --constraint requirements.lock --custom-compile-command "make lock" \
 	  --extra train --extra cloud --extra metrics --output-file docker/pipeline.lock setup.cfg
-	.cache/lock/bin/uv pip compile $(LOCK) --constraint requirements.lock --custom-compile-command "make lock" \
+	$(PIN) --python-version 3.11 --constraint requirements.lock --custom-compile-command "make lock" \
 	  --output-file docker/luigid.lock docker/luigid.in
 
-lock-bigquery: .venv/ready ## the same for the environment of the BigQuery stand-in
-	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
+lock-bigquery: uv ## the same for the environment of the BigQuery stand-in
 	echo "duckdb==1.5.5" > .cache/lock/override
-	.cache/lock/bin/uv pip compile --quiet --no-cache --universal --python-version 3.13 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --override .cache/lock/override \
+	$(PIN) --python-version 3.13 --override .cache/lock/override \
 	  --upgrade --custom-compile-command "make lock-bigquery" --output-file console/standins/bigquery.lock \
 	  console/standins/bigquery.in
 
-lock-infra: .venv/ready ## the same for the tools that check images, Terraform and workflows
-	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet --no-cache-dir uv
-	.cache/lock/bin/uv pip compile $(LOCK) --upgrade --custom-compile-command "make lock-infra" \
+lock-infra: uv ## the same for the tools that check images, Terraform and workflows
+	$(PIN) --python-version 3.11 --upgrade --custom-compile-command "make lock-infra" \
 	  --output-file tests/infra/tools.txt tests/infra/tools.in
 
 # Images and delivery. `docker` builds and runs them, or podman: DOCKER=podman. CA_BUNDLE names the certificates of a
