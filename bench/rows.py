@@ -15,6 +15,7 @@ NUMBERS = [f"n{place:02}" for place in range(34)]
 CATEGORIES = {f"c{place:02}": codes for place, codes in enumerate((3, 5, 7, 24, 100, 250))}
 PARTS = {"train": 1.0, "validation": 0.25, "holdout": 0.25}  # of the rows that are trained on
 _CHUNK = 100_000
+_ROW_GROUP = 50_000  # a reader holds a whole one: the smallest held-out day must fill it too, or memory seems to grow
 
 
 def folder(rows: int) -> Path:
@@ -36,7 +37,7 @@ def _write(path: Path, rows: int, seed: int) -> None:
     first = next(chunks)
     with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
         for chunk in chain([first], chunks):
-            writer.write_table(chunk)
+            writer.write_table(chunk, _ROW_GROUP)
 
 
 def _chunk(random: np.random.Generator, effect: dict[str, NDArray[np.float64]], start: int, rows: int) -> pa.Table:

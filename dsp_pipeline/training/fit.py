@@ -124,6 +124,7 @@ def fit(
             baseline.calibration = _calibrated(baseline.margins, PLATT, validation, offset)
         scores = scratch / "scores.parquet"
         judge = Judge(model, rows.key, encoder, grown.booster, calibration, baseline, drift, seed)
+        release_memory()
         judged = judge.judged(rows.holdout(), scores)
     report = {
         "data": {

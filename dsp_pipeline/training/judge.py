@@ -14,6 +14,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from dsp_pipeline.errors import TrainingError
+from dsp_pipeline.meter import release_memory
 from dsp_pipeline.training.baseline import Baseline
 from dsp_pipeline.training.boost import gain, margins
 from dsp_pipeline.training.calibrate import NONE, Calibration
@@ -67,6 +68,7 @@ class Judge:
             raise TrainingError(
                 f"{self._model.table} has no held-out rows; look whether the held-out day was built from empty logs."
             )
+        release_memory()  # what scoring freed is not beside what measuring needs
         shares = gain(self._booster, [feature.name for feature in self._model.features])
         report = {
             **self._measured(path),

@@ -13,7 +13,7 @@ from dsp_pipeline.warehouse.base import Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 
 
 def fitted(table: Table, partition: str, files: Sequence[BinaryIO], rows: int | None) -> Iterator[pa.Table]:
