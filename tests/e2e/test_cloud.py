@@ -177,4 +177,5 @@ def test_nothing_is_left_on_the_machine(story: Story) -> None:
     files = {path.name for path in story.there.path.iterdir()} - {"luigi.cfg", "package", "luigid.state"}
     assert files == set()
     assert list(story.there.home.rglob("*")) == []
-    assert [path for path in story.there.tmp.rglob("*") if path.is_file()] == []
+    left = {path.name for path in story.there.tmp.rglob("*") if path.is_file() and path.parent.name != "matplotlib"}
+    assert left == set()  # but matplotlib's list of fonts
