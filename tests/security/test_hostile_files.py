@@ -15,8 +15,10 @@ import pytest
 
 from dsp_pipeline.errors import BundleError, DspError
 from dsp_pipeline.registry.bundle import load_bundle
+from dsp_pipeline.registry.forest import read_forest
 from dsp_pipeline.registry.manifest import FILES, MANIFEST
 from dsp_pipeline.registry.registry import BundleRegistry
+from dsp_pipeline.registry.scorer import Scorer
 from dsp_pipeline.storage.local import LocalFolder
 from tests.contracts.implementations import duckdb_warehouse
 from tests.contracts.rows import CLICK, PARTITION, draft, make_clicks, parquet
@@ -105,6 +107,15 @@ print(ends.count(7))
     ends, refused = done.stdout.splitlines()
     assert set(map(int, ends.strip("[]").split(","))) <= {7, -signal.SIGSEGV, -signal.SIGABRT}, done.stderr[-2_000:]
     assert int(refused) >= 8
+
+
+def test_bytes_that_xgboost_cannot_even_complain_of_are_a_sentence() -> None:
+    """It quotes them in its error, which is no text then, so that Python makes another error of it."""
+    broken = b'{"\xff'
+    with pytest.raises(BundleError, match=r"^b/model\.ubj is no XGBoost model"):
+        Scorer(broken, {"features": [], "calibration": {"kind": "none", "offset": 0.0}}, "b")
+    with pytest.raises(BundleError, match=r"^model\.ubj is no XGBoost model"):
+        read_forest(broken)
 
 
 def test_rows_of_a_damaged_parquet_file_are_not_loaded(tmp_path: Path) -> None:
