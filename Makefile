@@ -5,7 +5,7 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run-obd run-cloud-local ui stop test bench bench-full check format uv lock lock-bigquery clean \
+.PHONY: help setup run run-obd run-cloud-local ui stop test test-faults audit bench bench-full check format uv lock lock-bigquery clean \
   image scan push up down plan plan-comment apply smoke run-task lint-infra test-infra lock-infra
 
 help: ## this list
@@ -79,6 +79,11 @@ test-faults: .venv/ready .cache/bigquery/ready ## kill, cut off and confuse ever
 	@mkdir -p $(TMPDIR)
 	@DSP_FAULTS=full DSP_FAULTS_SEED=$(SEED) DSP_FAULTS_MINUTES=$(MINUTES) \
 	  $(BIN)/python -m pytest -v -n auto --basetemp=.cache/pytest-faults tests/faults $(ARGS)
+
+audit: .venv/ready ## ask the advisory database whether what we install has known holes
+	@mkdir -p $(TMPDIR)
+	@$(BIN)/python -m venv .cache/audit && .cache/audit/bin/pip install --quiet --no-cache-dir pip-audit==2.10.1
+	@DSP_AUDIT=1 $(BIN)/python -m pytest -p no:xdist --basetemp=.cache/pytest-audit tests/security/test_dependencies.py -rs $(ARGS)
 
 check: .venv/ready ## format, lint, types, layers
 	@mkdir -p $(TMPDIR)

@@ -10,6 +10,8 @@ import yaml
 
 from dsp_pipeline.errors import DefinitionError, UnknownNameError
 
+_MOST_BYTES = 1 << 20
+_DEEPEST = 32
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -49,9 +51,10 @@ class Block(dict[str, Any]):
 def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
     """The mapping that the file holds; each mapping in it is a Block too. Aliases and doubled keys are refused."""
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise error(path, None, f"it has more than {_MOST_BYTES:,} bytes, which nobody has written by hand.")
         text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-            raise error(path, None, "YAML aliases (*name) are not allowed; write the value out.")
+        _refuse_bombs(text, path, error)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -61,8 +64,6 @@ def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else None
         raise error(path, line, f"not YAML: {problem.problem or problem.context}.") from None
-    except RecursionError:
-        raise error(path, None, "not YAML that we read: it is nested too deeply.") from None
     except (ValueError, yaml.YAMLError) as problem:  # bytes that are not UTF-8, a 30th of February
         raise error(path, None, f"not YAML: {' '.join(str(problem).split())}.") from None
     except OSError as problem:
@@ -70,6 +71,17 @@ def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
     if not isinstance(value, Block):
         raise error(path, 1, "the file must hold `key: value` lines.")
     return value
+
+
+def _refuse_bombs(text: str, path: Path, error: type[DefinitionError]) -> None:
+    """What would grow or dig: the parser's time is the square of the depth, so it is stopped on the way down."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise error(path, None, "YAML aliases (*name) are not allowed; write the value out.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise error(path, None, "not YAML that we read: it is nested too deeply.")
 
 
 def _value(node: yaml.Node, loader: Any, path: Path, error: type[DefinitionError]) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class ReadyTasks:
         self._changed: set[str] = set()
         self._queues: dict[str, list[tuple[float, float, str]]] = {}
         self._watchers: dict[str, set[str]] = {}
+        self._unseen: dict[str, Iterator[str]] = {}  # what a task needs, behind the one where it is watched for
         self._counted: dict[str, tuple[tuple[str, ...], bool]] = {}
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._needing = 0
@@ -62,6 +63,7 @@ class ReadyTasks:
         """This task is another than it was: its state, what it needs, its priority, its workers; or it is gone."""
         self.saved = False
         self._changed.add(task_id)
+        self._unseen.pop(task_id, None)  # it may need others now
 
     def tally(self, worker_id: str) -> Tally:
         self._settle()
@@ -79,7 +81,8 @@ class ReadyTasks:
         queue = self._queues.get(name)
         pending = self._state._status_tasks[PENDING]
         if queue is None or len(queue) > 2 * len(pending) + 64:  # most of it is no longer true
-            ready = (task for task in pending.values() if _belongs(task, name) and not self._watched(task))
+            some = pending.values() if assistant else self._state.get_worker(name).get_tasks(self._state, PENDING)
+            ready = (task for task in some if _belongs(task, name) and not self._watched(task))
             queue = self._queues[name] = [_entry(task) for task in ready]
             heapq.heapify(queue)
         while queue:
@@ -104,20 +107,26 @@ class ReadyTasks:
             if task.status == DONE:
                 self._changed |= self._watchers.pop(task_id, set())
             elif task.status == PENDING and not self._watched(task):
-                for name, queue in self._queues.items():
-                    if _belongs(task, name):
-                        heapq.heappush(queue, _entry(task))
+                for name in (*task.workers, _FOR_ASSISTANTS):
+                    if name in self._queues and _belongs(task, name):
+                        heapq.heappush(self._queues[name], _entry(task))
 
     def _watched(self, task: Any) -> bool:
         """Whether the task must wait; if so, it is watched for at one of those that it waits for.
 
-        At one only: a task that needs n others is then looked at about log n times instead of n times.
+        When that one is done, those behind it are looked at, and all once more before the task counts as ready: what it
+        needs is looked at twice in all, and not once for each of them that is done.
         """
-        for needed in task.deps:
-            found = self._state.get_task(needed)
-            if found is None or found.status != DONE:
-                self._watchers.setdefault(needed, set()).add(task.id)
-                return True
+        scans = [iter(tuple(task.deps))]
+        if task.id in self._unseen:
+            scans.insert(0, self._unseen.pop(task.id))
+        for scan in scans:
+            for needed in scan:
+                found = self._state.get_task(needed)
+                if found is None or found.status != DONE:
+                    self._watchers.setdefault(needed, set()).add(task.id)
+                    self._unseen[task.id] = scan
+                    return True
         return False
 
     def _count(self, task_id: str, task: Any) -> None:
@@ -166,6 +175,10 @@ class ReadyTaskState(SimpleTaskState):
     def inactivate_tasks(self, delete_tasks: Iterable[str]) -> None:
         for task_id in delete_tasks:
             self.ready.changed(task_id)
+            task = self._tasks[task_id]
+            for worker_id in task.workers:  # luigi leaves it there, and may hand it out once more
+                if worker_id in self._active_workers:
+                    self._active_workers[worker_id].tasks.discard(task)
         super().inactivate_tasks(delete_tasks)
 
     def _remove_workers_from_tasks(self, workers: Any, remove_stakeholders: bool = True) -> None:

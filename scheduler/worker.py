@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+from urllib.parse import urlencode
+
 import luigi.rpc
 import requests
+import urllib3
 from luigi.interface import _WorkerSchedulerFactory
 
 from scheduler.ready import ReadyScheduler
@@ -14,18 +19,38 @@ def _scheduler(_factory: _WorkerSchedulerFactory) -> ReadyScheduler:
 
 
 class Fetcher(luigi.rpc.RequestsFetcher):
-    """Luigi's, which asks the environment for proxies, certificates and passwords once instead of at each call."""
+    """Luigi's, which has requests find out where and how to call once for each of luigid's methods, not at each call.
+
+    Proxies, certificates and passwords are those that requests takes from the address and the environment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raises = (requests.RequestException, urllib3.exceptions.HTTPError)  # type: ignore[assignment]
+        self._ways: dict[str, tuple[Any, str, dict[str, str]]] = {}
 
     def fetch(self, full_url: str, body: dict[str, str], timeout: float) -> str:
+        if os.getpid() != self.process_id:  # a fork must not write into its parent's connection
+            self._ways.clear()
         self.check_pid()
-        session = self.session
-        if session.trust_env:
-            found = session.merge_environment_settings(full_url, {}, None, None, None)
-            session.proxies, session.verify = found["proxies"], found["verify"]
-            session.auth = requests.utils.get_netrc_auth(full_url)
-            session.trust_env = False
-        text: str = super().fetch(full_url, body, timeout)
-        return text
+        if full_url not in self._ways:
+            self._ways[full_url] = self._way(full_url)
+        pool, target, headers = self._ways[full_url]
+        answer = pool.urlopen(
+            "POST", target, body=urlencode(body), headers=headers, timeout=timeout, retries=False, redirect=False
+        )
+        if answer.status != 200:
+            raise requests.HTTPError(f"luigid answered {answer.status} {answer.reason} to {full_url}")
+        return str(answer.data.decode())
+
+    def _way(self, full_url: str) -> tuple[Any, str, dict[str, str]]:
+        """The connections to its machine, what stands in the first line of the request, and the headers."""
+        request = self.session.prepare_request(requests.Request("POST", full_url, data={"data": ""}))
+        given = self.session.merge_environment_settings(full_url, {}, None, None, None)
+        adapter = self.session.get_adapter(full_url)
+        pool = adapter.get_connection_with_tls_context(request, given["verify"], given["proxies"], given["cert"])
+        headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+        return pool, adapter.request_url(request, given["proxies"]), headers
 
 
 def configure() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.faults.tally import pytest_terminal_summary as pytest_terminal_summary  # counts of tests/faults
+# The counts of tests/faults/.
+from tests.faults.tally import pytest_runtest_logreport as pytest_runtest_logreport
+from tests.faults.tally import pytest_terminal_summary as pytest_terminal_summary
 
 # As tasks/settings.py does it: threads of XGBoost that spin while they wait take the other tests' cores, and
 # ONNX Runtime tells nobody what it does.

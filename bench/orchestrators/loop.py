@@ -42,7 +42,8 @@ def program(run: Callable[[int, str, argparse.Namespace], None], *options: str) 
     cpu, began = spent(), time.perf_counter()
     run(asked.days, asked.folder, asked)
     cost = {"cpu_seconds": spent() - cpu, "seconds": time.perf_counter() - began}
-    print(json.dumps({"tasks": len(list(Path(asked.folder).rglob("*-*"))), **cost}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({**cost, "peak_bytes": peak, "tasks": len(list(Path(asked.folder).glob("[0-9]*-*")))}))
 
 
 def _loop(days: int, folder: str, _asked: argparse.Namespace) -> None:

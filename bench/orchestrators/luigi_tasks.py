@@ -1,17 +1,16 @@
-"""Luigi: with its own scheduler or ours, in the process of the worker or asking the luigid at --url."""
+"""Luigi as it is, or as the pipeline's tasks set it up (--ours yes), in one process or asking the luigid at --url."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
+import warnings
 from typing import Any
 
-import luigi
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of settings in luigi.cfg that its client reads by itself
+    import luigi
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-
-from loop import program, write  # noqa: E402  # stands alone, as the others here
+from bench.orchestrators.loop import program, write
 
 
 class Step(luigi.Task):
@@ -65,14 +64,14 @@ class Days(luigi.WrapperTask):
 
 
 def _run(days: int, folder: str, asked: argparse.Namespace) -> None:
+    if asked.ours:
+        from scheduler import worker
+
+        worker.configure()
     given: dict[str, Any] = {"scheduler_url": asked.url} if asked.url else {"local_scheduler": True}
     luigi.build([Days(folder, days)], log_level="WARNING", **given)
 
 
 if __name__ == "__main__":
-    if "--ours" in sys.argv:
-        sys.argv.remove("--ours")
-        from scheduler import worker
-
-        worker.configure()
-    program(_run, "--url")
+    warnings.simplefilter("ignore")
+    program(_run, "--url", "--ours")

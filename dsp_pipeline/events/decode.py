@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dsp_pipeline.errors import SourceError, TooManyRejectsError
+from dsp_pipeline.errors import SettingsError, SourceError, TooManyRejectsError
 from dsp_pipeline.events.arrow import arrow_schema
 from dsp_pipeline.events.lines import LineReader, RawFile, Reject
 from dsp_pipeline.events.mapping import mapping_query
@@ -87,7 +87,8 @@ class Decoder:
         Where a file holds several hours, its lines that cannot be told to be of any hour are counted in the first of
         them, so that they count once.
 
-        TruncatedFileError if a file is cut off; SourceError if a file lacks a column that the source names.
+        TruncatedFileError if a file is cut off; SourceError if a file lacks a column that the source names;
+        SettingsError if there is too little memory for a line.
         """
         layout = self.source.layout(event)
         if not self._spills:  # once: DuckDB keeps to the folder that it has used
@@ -166,6 +167,11 @@ class Decoder:
                 None,
                 f"the fields of `{layout.event.name}` cannot be made: {str(error).splitlines()[0]}; "
                 "look at `match` (RE2, without look-around), `time` and names that differ in their case only.",
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise SettingsError(
+                f"the {layout.event.name} lines of {hour:%Y-%m-%dT%H} do not fit into [dsp] memory_limit_mb; raise it: "
+                "one line of a megabyte may take a hundred."
             ) from error
         finally:
             self._connection.unregister("lines")

@@ -44,6 +44,7 @@ from dsp_pipeline.registry.manifest import (
     dump_json,
     entry_of,
     load_json,
+    read_small,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def read_manifest_file(folder: Path, manifest_sha256: str | None = None) -> Mani
     """The manifest alone, held against its SHA-256 before it is parsed if that is given. BundleError if it is wrong."""
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        with path.open("rb") as stream:
+            text = read_small(stream, str(path))
     except FileNotFoundError:
         raise BundleError(f"{path} is missing, so the bundle was not finished; {_AGAIN}.") from None
     if manifest_sha256 is not None and hashlib.sha256(text).hexdigest() != manifest_sha256:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp_pipeline.errors import BundleError
+from dsp_pipeline.errors import BundleError, first_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,8 @@ def read_forest(model: bytes, where: str = "model.ubj") -> Forest:
     try:
         booster = xgboost.Booster(model_file=bytearray(model))
         raw = json.loads(booster.save_raw("json"))
-    except xgboost.core.XGBoostError as error:
-        first = str(error).strip().splitlines()[0]
-        raise BundleError(f"{where} is no XGBoost model ({first}); export the model again.") from error
+    except (xgboost.core.XGBoostError, ValueError) as error:  # of bytes that are no text it makes a ValueError
+        raise BundleError(f"{where} is no XGBoost model ({first_line(error)}); export the model again.") from error
     learner = raw["learner"]
     names = tuple(booster.feature_names or ())
     _check(learner, names, where)

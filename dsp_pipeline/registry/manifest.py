@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dsp_pipeline.errors import BundleError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+MOST_BYTES = 1 << 20  # of a manifest or a pointer, which are a few thousand: more is none, and is not read
 MODEL, ONNX, FOREST, HEADER = "model.ubj", "model.onnx", "forest.bin", "dsp_forest.h"
 FEATURES, METRICS, LINEAGE, GOLDEN, CARD = (
     "features.json",
@@ -110,11 +111,19 @@ def dump_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def read_small(stream: BinaryIO, where: str, cure: str = "export the model again") -> bytes:
+    """All that is in a manifest or a pointer. BundleError if it is more than one ever has, before that is read."""
+    text = stream.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise BundleError(f"{where} has more than {MOST_BYTES:,} bytes, which is what it may have; {cure}.")
+    return text
+
+
 def load_json(text: bytes, where: str) -> dict[str, Any]:
     """BundleError, naming `where`, if this is no JSON object."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not JSON ({error}); export the model again.") from error
     if not isinstance(found, dict):
         raise BundleError(f"{where} holds no JSON object; export the model again.")

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from dsp_pipeline.errors import BundleError, NotFoundError
-from dsp_pipeline.registry.manifest import MANIFEST, Identity, Manifest, dump_json, load_json
+from dsp_pipeline.registry.manifest import MANIFEST, Identity, Manifest, dump_json, load_json, read_small
 from dsp_pipeline.storage.base import ObjectStore
 
 HISTORY = 10  # addresses that a pointer can go back to
@@ -118,7 +118,7 @@ def read_manifest(store: ObjectStore, address: str) -> tuple[Manifest, str]:
     key = f"{address}/{MANIFEST}"
     try:
         with store.get(key) as stream:
-            text = stream.read()
+            text = read_small(stream, key, made_again(address))
     except NotFoundError:
         raise BundleError(
             f"{key} is missing, so {address} was not published to its end, or lost it; {made_again(address)}."

@@ -8,7 +8,6 @@ Everything is plain objects, so any ObjectStore serves.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -19,7 +18,7 @@ from typing import Any
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import File
 from dsp_pipeline.registry.bundle import Bundle, load_bundle, read_manifest_file, verify_bundle
-from dsp_pipeline.registry.manifest import MANIFEST, entry_of, load_json
+from dsp_pipeline.registry.manifest import MANIFEST, MOST_BYTES, entry_of, load_json, read_small
 from dsp_pipeline.registry.pointer import Pointer, made_again, read_manifest
 from dsp_pipeline.storage.base import ObjectStore, Stored
 from dsp_pipeline.storage.sweep import LEFTOVER, Pile, Swept
@@ -144,9 +143,9 @@ class BundleRegistry:
         With `manifest_sha256`, which a pointer has, the manifest is held against that too. BundleError if not whole.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._download(address, MANIFEST, folder)
-        for name in read_manifest_file(folder, manifest_sha256).files:
-            self._download(address, name, folder)
+        self._download(address, MANIFEST, folder, MOST_BYTES)
+        for name, entry in read_manifest_file(folder, manifest_sha256).files.items():
+            self._download(address, name, folder, entry.size)
         return load_bundle(folder, manifest_sha256)
 
     def check(self, model: str, pointer: Pointer) -> None:
@@ -174,10 +173,19 @@ class BundleRegistry:
                     f"{made_again(pointer.address)}."
                 )
 
-    def _download(self, address: str, name: str, folder: Path) -> None:
+    def _download(self, address: str, name: str, folder: Path, most: int) -> None:
+        """BundleError, before the disk is full, if it has more bytes than it may have."""
         try:
             with self._store.get(f"{address}/{name}") as stream, (folder / name).open("wb") as out:
-                shutil.copyfileobj(stream, out, 1 << 20)
+                left = most
+                while piece := stream.read(min(left + 1, 1 << 20)):
+                    left -= len(piece)
+                    if left < 0:
+                        raise BundleError(
+                            f"{address}/{name} has more than {most:,} bytes, which is what it may have; "
+                            f"{made_again(address)}."
+                        )
+                    out.write(piece)
         except NotFoundError:
             raise BundleError(
                 f"{address}/{name} is missing; point at another bundle, or {made_again(address)}."
@@ -187,7 +195,9 @@ class BundleRegistry:
         """The pointer that was listed; None if it has been removed since."""
         try:
             with self._store.get(stored.key) as stream:
-                return Pointer.from_json(stream.read(), stored.key, stored.etag)
+                return Pointer.from_json(
+                    read_small(stream, stored.key, "remove it and point again"), stored.key, stored.etag
+                )
         except NotFoundError:
             return None
 

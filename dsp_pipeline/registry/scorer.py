@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import xgboost
 from numpy.typing import NDArray
 
-from dsp_pipeline.errors import BundleError
+from dsp_pipeline.errors import BundleError, first_line
 from dsp_pipeline.registry.calibration import Calibration
 
 _TYPES = ("number", "category")
@@ -36,9 +36,9 @@ class Scorer:
                 raise BundleError(f"{where}/features.json: {name} is {type_!r}; this version reads {_TYPES}.")
         try:
             self.booster = xgboost.Booster(model_file=bytearray(model))
-        except xgboost.core.XGBoostError as error:
-            first = str(error).strip().splitlines()[0]
-            raise BundleError(f"{where}/model.ubj is no XGBoost model ({first}); export the model again.") from error
+        except (xgboost.core.XGBoostError, ValueError) as error:  # of bytes that are no text it makes a ValueError
+            why = first_line(error)
+            raise BundleError(f"{where}/model.ubj is no XGBoost model ({why}); export the model again.") from error
         self.names = [name for name, _, _ in self._features]
         if self.booster.feature_names != self.names:
             raise BundleError(f"{where}: model.ubj and features.json name other features; export the model again.")

@@ -29,7 +29,7 @@ class ReceiptBook:
             raise NotFoundError(f"{address} is not complete: it has no receipt.") from None
         try:
             return Receipt.from_json(text)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise StorageError(f"the receipt of {address} is damaged ({error}); remove {_key(address)}.") from error
 
     def read_all(self, prefix: str) -> dict[str, Receipt]:

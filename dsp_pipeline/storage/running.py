@@ -112,7 +112,7 @@ class Running:
                 return Runner(**json.loads(stream.read())), etag
         except NotFoundError:
             return None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return Runner("?", "?", 0, "?", datetime.min.replace(tzinfo=UTC).isoformat()), etag  # to be taken over
 
 

@@ -66,7 +66,7 @@ class VersionBook:
             raw = json.loads(text)
             version = Version(of, raw["parts"], raw["texts"], raw["compatible_with"])
             return Recorded(version, name, raw["revision"], raw["at"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise StorageError(f"{key} is damaged ({error!r}); remove it.") from error
 
     def known(self, of: str) -> list[Recorded]:

@@ -25,6 +25,7 @@ from dsp_pipeline.errors import ConflictError, StorageError, WarehouseError, fir
 from dsp_pipeline.events.arrow import ARROW_TYPES, arrow_schema
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.receipts import Draft, File, Receipt
+from dsp_pipeline.storage.base import checked
 from dsp_pipeline.storage.local import LocalFolder, cure
 from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
@@ -203,7 +204,7 @@ class DuckDBWarehouse:
         paths: list[Path] = []
         for partition in slice_.partitions:
             receipt = self._book.read(f"{slice_.table.address}/{partition}")
-            paths.extend(self.root / file.key for file in receipt.files)
+            paths.extend(self.root / checked(file.key) for file in receipt.files)
         return paths
 
     def _bound(self, query: Query, inputs: Mapping[str, Slice]) -> exp.Expr:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
-from dsp_pipeline.errors import PartitionError, WarehouseError, first_line
+from dsp_pipeline.errors import PartitionError, StorageError, WarehouseError, first_line
 from dsp_pipeline.events.schema import LISTS, Event
 from dsp_pipeline.warehouse.base import Table
 
@@ -41,6 +41,10 @@ def fitted(table: Table, partition: str, files: Sequence[BinaryIO], rows: int | 
                 yield fit
     except (KeyError, ValueError, pa.ArrowException) as error:
         raise _unfit(table, partition, f"a file does not fit the event {table.name!r} ({first_line(error)})") from error
+    except OSError as error:
+        if isinstance(error, StorageError) or error.errno is not None:
+            raise
+        raise _unfit(table, partition, f"a file is damaged ({first_line(error)})") from error  # so Arrow tells it
     if rows is not None and found != rows:
         raise _unfit(table, partition, f"its files hold {found:,} rows and not the {rows:,} of their receipt")
 

@@ -34,7 +34,7 @@ class CloudLake(LocalLake):
         self, *words: str, kill_at: int | None = None, skew: timedelta = timedelta(), host: str | None = None
     ) -> Fork:
         where = () if "--scheduler-url" in words else ("--local-scheduler",)
-        words = (*words, "--dsp-package", "package", *self._options, *where)
+        words = (*words, *self._options, *where)
         given = {"folder": self.folder.path, "environment": self._environment, "kill_at": kill_at, "skew": skew}
         return forks.start(*words, **given, host=host)  # type: ignore[arg-type]
 

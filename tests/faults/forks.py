@@ -29,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 240.0  # seconds after which a command that has not ended is wrong
+PATIENCE = 900.0  # seconds after which a command that has not ended is wrong
 KILLED = -signal.SIGKILL
 _CHANGES = frozenset(
     {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.utime", "http.client.send"}
@@ -65,7 +65,8 @@ class Fork:
         text = (self._folder / "output").read_text(errors="replace")
         if seconds is None and told["late"]:
             raise AssertionError(f"the command did not end within {PATIENCE:g} seconds:\n{text}")
-        return Ended(told["code"], text, tuple((self._folder / "events").read_text().splitlines()))
+        events = self._folder / "events"  # not there if it was killed at once
+        return Ended(told["code"], text, tuple(events.read_text().splitlines()) if events.exists() else ())
 
 
 def start(

@@ -41,6 +41,8 @@ def team(undisturbed: Folder) -> Folder:
 def _made(work: Path, cloud: Cloud, team: Folder, name: str = "cloud") -> CloudFolder:
     folder = CloudFolder(work / name, cloud)
     shutil.copytree(team.path / "package", folder.path / "package")
+    config = folder.path / "luigi.cfg"
+    config.write_text(config.read_text().replace("[dsp]\n", "[dsp]\npackage = package\n"))  # for the janitor too
     return folder
 
 

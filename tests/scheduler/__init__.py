@@ -1,0 +1,1 @@
+"""Our luigid and its scheduler."""
