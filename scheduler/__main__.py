@@ -28,12 +28,16 @@ def main(words: Sequence[str] | None = None) -> int:
 def _serve(address: str, port: int, state_path: str | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
     logging.getLogger("tornado.access").setLevel(logging.WARNING)  # a line a call is most of the log otherwise
-    from scheduler.server import serve  # luigi: the health check does without, as it is asked all the time
+    # luigi: the health check does without, as it is asked all the time
+    from scheduler.server import HistoryError, serve
 
     try:
         serve(address, port, state_path)
     except OSError as error:
         print(f"error: luigid cannot listen at {address}:{port} ({error}); give another --port.", file=sys.stderr)
+        return 1
+    except HistoryError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -27,6 +27,10 @@ _KEEP_DAYS = 30
 _cors = cache(luigi.server.cors)
 
 
+class HistoryError(Exception):
+    """The history of tasks cannot be kept; the text says where, and the cure."""
+
+
 class Calls(luigi.server.RPCHandler):
     """Luigi's, which reads its settings anew at each call: a quarter of what a call costs."""
 
@@ -60,21 +64,33 @@ class Luigid(ReadyScheduler):
 
 
 def make() -> Luigid:
-    """As luigi.cfg says: [scheduler], and if it records history [task_history] db_connection and keep_days."""
+    """As luigi.cfg says: [scheduler], and if it records history [task_history] db_connection and keep_days.
+
+    HistoryError if the history's database cannot be opened.
+    """
     config = SchedulerConfig()
     if not config.record_task_history:
         return Luigid(config=config)
-    from scheduler.history import BatchedHistory  # needs SQLAlchemy
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import OperationalError
+
+    from scheduler.history import BatchedHistory
 
     cfg = get_config()
-    history = BatchedHistory(
-        cfg.get("task_history", "db_connection"), cfg.getint("task_history", "keep_days", _KEEP_DAYS)
-    )
+    connection = cfg.get("task_history", "db_connection")
+    try:
+        history = BatchedHistory(connection, cfg.getint("task_history", "keep_days", _KEEP_DAYS))
+    except OperationalError as error:
+        where = make_url(connection).render_as_string(hide_password=True)
+        raise HistoryError(
+            f"the history of tasks cannot be kept in {where} ({error.orig}); let this user write there, or set "
+            f"[scheduler] record_task_history = false."
+        ) from None
     return Luigid(config=config, task_history_impl=history)
 
 
 def serve(address: str, port: int, state_path: str | None) -> None:
-    """Until SIGTERM or SIGINT. OSError if the port is taken."""
+    """Until SIGTERM or SIGINT. OSError if the port is taken; HistoryError as `make` raises."""
     if state_path:
         get_config().set("scheduler", "state_path", state_path)
     luigi.server.RPCHandler = Calls  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import re
 import shutil
 import signal
@@ -99,6 +100,24 @@ def test_a_taken_port_is_told_in_a_sentence(luigid: Luigid) -> None:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.search(r"cannot listen at 127.0.0.1:\d+ .*give another --port", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_history_that_cannot_be_kept_is_told_in_a_sentence(luigid: Luigid) -> None:
+    """luigid does not start, and says where it wanted to write and what to do."""
+    config = luigid.folder / "luigi.cfg"
+    config.write_text(re.sub("db_connection = .*", "db_connection = sqlite:////proc/none/tasks.db", config.read_text()))
+    command = [sys.executable, "-m", "scheduler", "--port", str(luigid.port)]
+    done = subprocess.run(
+        command,
+        cwd=luigid.folder,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the history of tasks cannot be kept in sqlite:////proc/none/tasks.db" in done.stderr
     assert "Traceback" not in done.stderr
 
 
