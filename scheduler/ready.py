@@ -99,17 +99,22 @@ class ReadyTasks:
             for status in (PENDING, FAILED):
                 self._changed.update(self._state._status_tasks[status])
         while self._changed:
-            task_id = self._changed.pop()
-            task = self._state.get_task(task_id)
-            self._count(task_id, task)
-            if task is None:
-                continue
-            if task.status == DONE:
-                self._changed |= self._watchers.pop(task_id, set())
-            elif task.status == PENDING and not self._watched(task):
-                for name in (*task.workers, _FOR_ASSISTANTS):
-                    if name in self._queues and _belongs(task, name):
-                        heapq.heappush(self._queues[name], _entry(task))
+            # A new set each time: one that was large once is looked through from end to end for the next that it holds.
+            changed, self._changed = self._changed, set()
+            for task_id in changed:
+                self._take_in(task_id)
+
+    def _take_in(self, task_id: str) -> None:
+        task = self._state.get_task(task_id)
+        self._count(task_id, task)
+        if task is None:
+            return
+        if task.status == DONE:
+            self._changed |= self._watchers.pop(task_id, set())
+        elif task.status == PENDING and not self._watched(task):
+            for name in (*task.workers, _FOR_ASSISTANTS):
+                if name in self._queues and _belongs(task, name):
+                    heapq.heappush(self._queues[name], _entry(task))
 
     def _watched(self, task: Any) -> bool:
         """Whether the task must wait; if so, it is watched for at one of those that it waits for.

@@ -15,6 +15,8 @@ from typing import Any
 
 from bench.orchestrators.loop import program, write
 
+_PATIENCE = 60.0  # seconds in which not one more run is recorded
+
 
 def _run(days: int, folder: str, asked: argparse.Namespace) -> None:
     from prefect import flow, task
@@ -37,7 +39,12 @@ def _run(days: int, folder: str, asked: argparse.Namespace) -> None:
             bundle.wait()
 
     run()
-    while _recorded(asked.url) < days * 51:
+    before, since = -1, time.monotonic()
+    while (now := _recorded(asked.url)) < days * 51:
+        if now != before:
+            before, since = now, time.monotonic()
+        elif time.monotonic() - since > _PATIENCE:
+            sys.exit(f"Prefect's server has recorded {now} of {days * 51} runs and goes no further")
         time.sleep(0.5)
 
 
