@@ -1,20 +1,24 @@
-"""Raw files as a stream of Arrow batches of lines. Memory is that of one chunk, whatever the file's size."""
+"""Raw files as blocks of lines. Memory is that of one block, whatever a file's size."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from isal import igzip, isal_zlib
 
 from dsp_pipeline.errors import RawLogError, TruncatedFileError
 
 _CHUNK = 4 << 20
+_BLOCK = 16 << 20  # bytes; what is done once a block takes some milliseconds
 MAX_LINE = 1 << 20  # bytes; a longer line is rejected, so that none can fill the memory: as JSON it takes 30 times that
 SEPARATOR = "\x1f"  # stands between the fields of a CSV record once its quotes are undone
 
@@ -40,6 +44,40 @@ class Reject:
     line: str
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of a file, one after the other. `text` ends with a newline; `lines` are as they stand in it."""
+
+    file: RawFile
+    first: int
+    text: bytes
+    lines: pa.BinaryArray
+
+
+class Block:
+    """Pieces of one or several files. The `place` of a line counts from 0, blank ones too."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self._starts = list(accumulate((len(piece.lines) for piece in pieces), initial=0))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def reject(self, place: int, reason: str) -> Reject:
+        """The line at this place, which is text, as a reject."""
+        number = bisect_right(self._starts, place) - 1
+        piece, within = self.pieces[number], place - self._starts[number]
+        line = _stripped(piece.lines[within].as_py())
+        return Reject(piece.file.key, piece.first + within, reason, line)
+
+    def captures(self, name: str) -> pa.ChunkedArray:
+        """The part of the path that has this name, for each line."""
+        return pa.chunked_array(
+            [pa.repeat(pa.scalar(piece.file.captures[name], pa.string()), len(piece.lines)) for piece in self.pieces]
+        )
+
+
 @dataclass
 class LineReader:
     """Reads files of one format; what is not even text goes to `reject`."""
@@ -53,47 +91,64 @@ class LineReader:
 
         RawLogError if the line is no header.
         """
-        first, lines = next(self._chunks(file), (1, None))
-        if lines is None:
+        piece = next(self._pieces(file), None)
+        if piece is None:
             return None
         try:
-            if first != 1:
+            if piece.first != 1:
                 raise csv.Error("it is too long")
-            words = next(csv.reader([lines[0].decode("utf-8", "replace")], delimiter=self._delimiter), [])
+            line = piece.lines[0].as_py().decode("utf-8", "replace")
+            words = next(csv.reader([line], delimiter=self.delimiter), [])
         except csv.Error as error:
             raise RawLogError(
                 f"{file.key}:1 is no header line: {error}; have the file delivered again with its columns' names."
             ) from None
         return tuple(word or f"column_{place}" for place, word in enumerate(words, 1))
 
-    def batches(self, file: RawFile, skip_header: bool) -> Iterator[pa.RecordBatch]:
-        """Batches of `file`, `number`, `line` (as it stands) and `record` (its fields apart); blank lines left out."""
-        for first, lines in self._chunks(file):
-            numbers = range(first, first + len(lines))
-            if skip_header and first == 1:
-                lines, numbers = lines[1:], numbers[1:]
-            kept = [(number, line) for number, line in zip(numbers, lines, strict=True) if line and not line.isspace()]
-            if not kept:
-                continue
-            texts = self._texts(file, kept)
-            line = pa.array([text for _, text in texts], pa.string())
-            yield pa.RecordBatch.from_arrays(
-                [
-                    pa.DictionaryArray.from_arrays(pa.array([0] * len(texts), pa.int8()), [file.key]).cast(pa.string()),
-                    pa.array([number for number, _ in texts], pa.int64()),
-                    line,
-                    self._records(line),
-                    *(pa.array([value] * len(texts), pa.string()) for _, value in sorted(file.captures.items())),
-                ],
-                names=["file", "number", "line", "record", *(f"path.{name}" for name in sorted(file.captures))],
-            )
+    def blocks(self, files: Sequence[RawFile], skip_header: bool) -> Iterator[Block]:
+        """The lines of the files, small files together; blank ones count, but a header does not come."""
+        pieces: list[Piece] = []
+        size = 0
+        for file in files:
+            for piece in self._pieces(file):
+                if skip_header and piece.first == 1:
+                    piece = Piece(file, 2, piece.text.partition(b"\n")[2], piece.lines[1:])
+                if piece.lines:
+                    pieces.append(piece)
+                    size += len(piece.text)
+                if size >= _BLOCK:
+                    yield Block(pieces)
+                    pieces, size = [], 0
+        if pieces:
+            yield Block(pieces)
+
+    def records(self, block: Block) -> pa.Table:
+        """`place` and `record`, the line with its fields apart, of the lines that are text and not blank.
+
+        What is not text is rejected.
+        """
+        places: list[int] = []
+        texts: list[str] = []
+        start = 0
+        for piece in block.pieces:
+            for within, line in enumerate(piece.lines.to_pylist()):
+                if not line or line.isspace():
+                    continue
+                try:
+                    texts.append(_stripped(line))
+                    places.append(start + within)
+                except UnicodeDecodeError:
+                    told = line.decode("utf-8", "backslashreplace")
+                    self.reject(Reject(piece.file.key, piece.first + within, "not_utf8", told))
+            start += len(piece.lines)
+        return pa.table({"place": pa.array(places, pa.int64()), "record": pa.array(self._apart(texts), pa.string())})
 
     @property
-    def _delimiter(self) -> str:
+    def delimiter(self) -> str:
         return "\t" if self.format == "tsv" else ","
 
-    def _chunks(self, file: RawFile) -> Iterator[tuple[int, list[bytes]]]:
-        """Whole lines, a few megabytes at a time, with the number of the first."""
+    def _pieces(self, file: RawFile) -> Iterator[Piece]:
+        """The file's lines, a few megabytes at a time."""
         number, rest, dropping, begun = 1, b"", False, False
         with file.open() as raw:
             stream = self._decompressed(raw)
@@ -111,22 +166,32 @@ class LineReader:
                 if dropping:  # in the middle of a line that is too long
                     _, newline, text = text.partition(b"\n")
                     dropping, number = not newline, number + len(newline)
-                lines = text.split(b"\n")
-                rest = lines.pop() if chunk else b""
-                while lines and len(max(lines, key=len)) > MAX_LINE:
-                    place = next(place for place, line in enumerate(lines) if len(line) > MAX_LINE)
-                    if place:
-                        yield number, lines[:place]
-                    self._reject_too_long(file, number + place, lines[place])
-                    number, lines = number + place + 1, lines[place + 1 :]
-                if lines and (chunk or lines != [b""]):
-                    yield number, lines
+                end = text.rfind(b"\n") + 1
+                whole, rest = (text[:end], text[end:]) if chunk else (text and text + b"\n", b"")
+                if whole:
+                    # The text ends with a newline, behind which there is no line.
+                    lines = pc.split_pattern(pa.array([whole], pa.binary()), pattern=b"\n").flatten()[:-1]
+                    yield from self._short(file, number, whole, lines)
                     number += len(lines)
                 if not chunk:
                     return
                 if len(rest) > MAX_LINE:
                     self._reject_too_long(file, number, rest)
                     rest, dropping = b"", True
+
+    def _short(self, file: RawFile, number: int, text: bytes, lines: pa.BinaryArray) -> Iterator[Piece]:
+        """The lines that are not too long; those are rejected."""
+        while len(lines) and pc.max(pc.binary_length(lines)).as_py() > MAX_LINE:
+            lengths = pc.binary_length(lines)
+            place = pc.index(pc.greater(lengths, MAX_LINE), True).as_py()
+            start = (pc.sum(lengths[:place]).as_py() or 0) + place
+            if place:
+                yield Piece(file, number, text[:start], lines[:place])
+            self._reject_too_long(file, number + place, lines[place].as_py())
+            number, text = number + place + 1, text[start + lengths[place].as_py() + 1 :]
+            lines = lines[place + 1 :]
+        if len(lines):
+            yield Piece(file, number, text, lines)
 
     def _refuse_nothing(self, file: RawFile) -> None:
         """TruncatedFileError if a file without text has no bytes either: an empty one that was compressed has some."""
@@ -149,20 +214,11 @@ class LineReader:
             return pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
         return raw
 
-    def _texts(self, file: RawFile, lines: list[tuple[int, bytes]]) -> list[tuple[int, str]]:
-        texts = []
-        for number, line in lines:
-            try:
-                texts.append((number, line.decode().rstrip("\r")))
-            except UnicodeDecodeError:
-                self.reject(Reject(file.key, number, "not_utf8", line.decode("utf-8", "backslashreplace")))
-        return texts
-
-    def _records(self, lines: pa.Array) -> pa.Array:
+    def _apart(self, lines: list[str]) -> list[str | None]:
         if self.format != "csv":
-            return lines
+            return list(lines)
         records: list[str | None] = []
-        for line in lines.to_pylist():
+        for line in lines:
             if SEPARATOR in line:
                 records.append(None)  # malformed: it would look like two fields
             elif '"' in line:
@@ -172,4 +228,9 @@ class LineReader:
                     records.append(None)
             else:
                 records.append(line.replace(",", SEPARATOR))
-        return pa.array(records, pa.string())
+        return records
+
+
+def _stripped(line: bytes) -> str:
+    """The line as text, without the first half of a line end of two signs."""
+    return line.decode().rstrip("\r")

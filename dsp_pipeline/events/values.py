@@ -17,10 +17,14 @@ _TYPES = {
 }
 
 
+def matched_text(rule: Rule, raw: str) -> str:
+    """What the rule's `match` keeps of a raw text, null if it does not match."""
+    return raw if rule.match is None else f"nullif(regexp_extract({raw}, {sql_text(rule.match)}, 1), '')"
+
+
 def typed_value(rule: Rule, raw: str) -> str:
     """The typed value of a raw text, null where it does not have the type."""
-    if rule.match is not None:
-        raw = f"nullif(regexp_extract({raw}, {sql_text(rule.match)}, 1), '')"
+    raw = matched_text(rule, raw)
     kind = rule.column.type
     if kind == TEXT:
         return raw
@@ -41,7 +45,7 @@ def typed_value(rule: Rule, raw: str) -> str:
     if rule.split is not None:
         texts = f"string_split({raw}, {sql_text(rule.split)})"
     elif rule.origin and not rule.origin.endswith("*"):
-        is_list = f"TRY(json_type({raw})) = 'ARRAY'"
+        is_list = f"starts_with({raw}, '[')"  # it is JSON as DuckDB writes it
         items = f"CASE WHEN {is_list} THEN json_extract({raw}, '$[*]') END"
         texts = f"json_extract_string({raw}, '$[*]')"
         if rule.each is not None:

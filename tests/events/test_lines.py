@@ -19,8 +19,13 @@ def read(data: bytes, format_: str = "json", compression: str = "none") -> tuple
     """The numbers and texts of all lines, and what was rejected."""
     rejected: list[Reject] = []
     reader = LineReader(format_, compression, rejected.append)
-    rows = [row for batch in reader.batches(raw_file(data), skip_header=False) for row in batch.to_pylist()]
-    return [(row["number"], row["line"]) for row in rows], rejected
+    found = []
+    for block in reader.blocks([raw_file(data)], skip_header=False):
+        for row in reader.records(block).to_pylist():
+            line = block.reject(row["place"], "")
+            assert line.line == row["record"]
+            found.append((line.number, line.line))
+    return found, rejected
 
 
 def zstd(data: bytes) -> bytes:

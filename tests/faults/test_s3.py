@@ -231,7 +231,7 @@ def test_without_versions_a_cut_download_of_a_changed_object_ends(client: Any, p
 def through_lines(compression: str) -> Callable[[S3Bucket], object]:
     """Reading raw logs, as ingest does."""
     reader = LineReader("json", compression, lambda reject: None)
-    return lambda store: list(reader.batches(RawFile("k", lambda: store.get("k")), False))
+    return lambda store: list(reader.blocks([RawFile("k", lambda: store.get("k"))], False))
 
 
 RAW = b"".join(b'{"number": %d, "noise": "%s"}\n' % (n, os.urandom(20).hex().encode()) for n in range(30_000))

@@ -1,0 +1,156 @@
+"""Blocks of lines that are believed to be as they should be, which nearly all are.
+
+To be sure of each field of each line takes longer than to read it. So a block is read as a plain engine would, in ways
+that fail on what is not as it should be, or show it; such a block is read again by the careful query, which tells what
+is wrong with which line. What is read here is what that query would have made of it, verdicts on values included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from dsp_pipeline.events.arrow import ARROW_TYPES
+from dsp_pipeline.events.lines import SEPARATOR, Block
+from dsp_pipeline.events.mapping import trusting_query
+from dsp_pipeline.events.schema import INTEGER
+from dsp_pipeline.events.source import EventLayout, Rule, Source
+
+_CSV_BLOCK = 1 << 20  # bytes: what a processor keeps close
+
+
+class NotAsBelievedError(Exception):
+    """The block needs the careful query."""
+
+
+class TrustingReader:
+    """Reads blocks of one event, of files with one header, on a connection."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        layout: EventLayout,
+        hour: datetime,
+        hours: int,
+        header: Sequence[str] | None,
+    ) -> None:
+        self._connection, self._source, self._layout = connection, source, layout
+        self._columns = None if header is None else [str(place) for place in range(len(header))]
+        self._mapping = trusting_query(source, layout, hour, header, hours=hours)
+        self._places = pa.array([], pa.int64())
+
+    def rows(self, block: Block) -> pa.Table:
+        """`place`, `reason` and the event's columns of the lines that belong to it. NotAsBelievedError."""
+        try:
+            fields = self._json(block) if self._columns is None else self._text(block, self._columns)
+            given = pa.table({"place": self._numbers(len(block)), **fields})
+            for name in self._layout.path.names:
+                given = given.append_column(f"path.{name}", block.captures(name))
+            return self._whole(self._answer(self._mapping.query, given), fields)
+        except (pa.ArrowInvalid, duckdb.Error):
+            raise NotAsBelievedError from None
+
+    def _answer(self, query: str, lines: pa.Table) -> pa.Table:
+        # DuckDB takes longer for many small batches than for a large one and the copy.
+        self._connection.register("lines", lines.combine_chunks())
+        try:
+            return self._connection.sql(query).to_arrow_table()
+        finally:
+            self._connection.unregister("lines")
+
+    def _numbers(self, count: int) -> pa.Array:
+        """0, 1, 2, …"""
+        if len(self._places) < count:
+            self._places = pa.array(range(count), pa.int64())
+        return self._places[:count]
+
+    def _json(self, block: Block) -> dict[str, pa.ChunkedArray]:
+        """The fields of lines all of which begin as objects do."""
+        lines = pa.chunked_array([piece.lines.cast(pa.string()) for piece in block.pieces])
+        if not pc.all(pc.starts_with(lines, "{")).as_py():
+            raise NotAsBelievedError
+        apart = self._answer(self._mapping.apart, pa.table({"record": lines}))
+        fields = {}
+        for name, (column, *steps) in self._mapping.fields.items():
+            fields[name] = pc.struct_field(apart.column(column), steps) if steps else apart.column(column)
+        for name in self._mapping.texts:  # an object or a list comes as its JSON
+            if any(pc.any(pc.starts_with(fields[name], sign)).as_py() for sign in "{["):
+                raise NotAsBelievedError
+        for name in self._mapping.words:
+            for word in self._source.nulls:
+                absent = pc.equal(fields[name], word)
+                if pc.any(absent).as_py():
+                    fields[name] = pc.if_else(absent, pa.scalar(None, pa.string()), fields[name])
+        return fields
+
+    def _text(self, block: Block, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+        """The fields, absent ones null; without quotes a line is what stands between the delimiters."""
+        text = b"".join(piece.text for piece in block.pieces)
+        if b"\r" in text:  # a line's end here and there, and for Arrow wherever it stands
+            text = text.replace(b"\r\n", b"\n")
+        delimiter = "\t" if self._source.format == "tsv" else ","
+        strange = b"\r" in text or text.startswith(b"\xef\xbb\xbf")
+        if strange or (delimiter == "," and (b'"' in text or SEPARATOR.encode() in text)):
+            raise NotAsBelievedError
+        pa.array([text], pa.binary()).cast(pa.string())  # ArrowInvalid: also where no column is taken from it
+        found = pyarrow.csv.read_csv(
+            pa.BufferReader(text),
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK, column_names=columns),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=list(self._source.nulls),
+                strings_can_be_null=True,
+                include_columns=[column for (column,) in self._mapping.fields.values()],
+            ),
+        )
+        if found.num_rows != len(block):  # blank ones are passed over
+            raise NotAsBelievedError
+        return dict(zip(self._mapping.fields, found.columns, strict=True))
+
+    def _whole(self, made: pa.Table, fields: dict[str, pa.ChunkedArray]) -> pa.Table:
+        """The answer with the columns that it leaves out, numbers as such."""
+        columns = {"place": made.column("place"), "reason": made.column("reason")}
+        for column in self._layout.event.columns:
+            name = column.name
+            if name in made.column_names:
+                value = made.column(name)
+            elif name in self._mapping.same:
+                value = fields[self._mapping.same[name]]
+                if len(value) != made.num_rows:
+                    value = value.take(made.column("place"))
+            else:
+                value = _same(self._mapping.constants.get(name), ARROW_TYPES[column.type], made.num_rows)
+            rule = self._mapping.numbers.get(name)
+            columns[name] = _number(rule, value) if rule is not None else value
+        return pa.table(columns)
+
+
+def _same(value: str | None, type_: pa.DataType, rows: int) -> pa.Array:
+    """The value in all rows. An absent list is an empty one; see row_value."""
+    if pa.types.is_list(type_):
+        return pa.ListArray.from_arrays(pa.array(bytes(rows + 1), pa.int32()), pa.array([], type_.value_type))
+    return pa.repeat(pa.scalar(value, type_), rows)
+
+
+def _number(rule: Rule, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """ArrowInvalid if one is nothing like a number, or too large; NotAsBelievedError if it needs a closer look."""
+    if rule.column.type == INTEGER:
+        whole = text.cast(pa.int64())  # takes digits only: neither 1.0 nor 1e3
+        if rule.times is None:
+            return whole
+        if any(pc.any(pc.starts_with(text, sign)).as_py() for sign in ("0x", "0X")):
+            raise NotAsBelievedError
+        return pc.multiply_checked(whole, int(rule.times))
+    number = text.cast(pa.float64())
+    if rule.times is not None:
+        number = pc.multiply(number, float(rule.times))
+    if not pc.all(pc.is_finite(number)).as_py():
+        raise NotAsBelievedError
+    return number
