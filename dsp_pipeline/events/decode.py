@@ -101,11 +101,7 @@ class Decoder:
         with ExitStack() as open_files:
             quarantine = _Quarantine(scratch / "rejected.jsonl.gz", decoded, open_files, judges, files)
             schema = arrow_schema(layout.event)
-            # Least and greatest texts and lists are of no use to anybody, and take a tenth of the writing.
-            counted = [one.name for one in schema if pa.types.is_primitive(one.type)]
-            writer = open_files.enter_context(
-                pq.ParquetWriter(decoded.events, schema, compression="zstd", write_statistics=counted)
-            )
+            writer = open_files.enter_context(_writer(decoded.events, schema))
             reader = LineReader(self.source.format, self.source.compression, quarantine.add)
             for header, group in self._by_header(reader, files):
                 for block, rows in self._mapped(reader, layout, hour, hours, header, group, decoded):
@@ -204,7 +200,7 @@ class Decoder:
             return
         aside = decoded.events.with_suffix(".once.parquet")
         schema, place = arrow_schema(layout.event), 0
-        with pq.ParquetFile(decoded.events) as file, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        with pq.ParquetFile(decoded.events) as file, _writer(aside, schema) as writer:
             for batch in file.iter_batches(_BATCH_ROWS):
                 numbers = pa.array(range(place, place + batch.num_rows), pa.int64())
                 writer.write_batch(batch.filter(pc.invert(pc.is_in(numbers, places))))
@@ -212,6 +208,12 @@ class Decoder:
         kept = decoded.rows - len(places)
         aside.replace(decoded.events)
         decoded.duplicates, decoded.rows = decoded.rows - kept, kept
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Least and greatest texts and lists are of no use to anybody, and take a tenth of the writing.
+    counted = [one.name for one in schema if pa.types.is_primitive(one.type)]
+    return pq.ParquetWriter(path, schema, compression="zstd", write_statistics=counted)
 
 
 def _quoted(path: Path) -> str:
@@ -231,8 +233,9 @@ class _Quarantine:
 
     def add_rejected(self, block: Block, rows: pa.Table) -> None:
         bad = rows.select(["place", "reason"]).filter(pc.is_valid(rows.column("reason")))
-        for row in bad.to_pylist():
-            self._keep(block.reject(row["place"], row["reason"]))
+        for batch in bad.to_batches(_BATCH_ROWS):
+            for row in batch.to_pylist():
+                self._keep(block.reject(row["place"], row["reason"]))
 
     def add(self, reject: Reject) -> None:
         """A line that was rejected before it became a row."""

@@ -19,6 +19,7 @@ from dsp_pipeline.errors import RawLogError, TruncatedFileError
 
 _CHUNK = 4 << 20
 _BLOCK = 16 << 20  # bytes; what is done once a block takes some milliseconds
+_PER_LINE = 16  # bytes that a line counts for besides its text: millions of tiny ones take far more memory than it
 MAX_LINE = 1 << 20  # bytes; a longer line is rejected, so that none can fill the memory: as JSON it takes 30 times that
 SEPARATOR = "\x1f"  # stands between the fields of a CSV record once its quotes are undone
 
@@ -115,7 +116,7 @@ class LineReader:
                     piece = Piece(file, 2, piece.text.partition(b"\n")[2], piece.lines[1:])
                 if piece.lines:
                     pieces.append(piece)
-                    size += len(piece.text)
+                    size += len(piece.text) + _PER_LINE * len(piece.lines)
                 if size >= _BLOCK:
                     yield Block(pieces)
                     pieces, size = [], 0

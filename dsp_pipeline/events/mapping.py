@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dsp_pipeline.events.fields import Fields, JsonFields, TextFields, is_json, wants_text
+from dsp_pipeline.events.fields import Fields, JsonFields, TextFields, wants_text
 from dsp_pipeline.events.schema import FLOAT, INTEGER, LISTS, TEXT
 from dsp_pipeline.events.source import EventLayout, Rule, Source
 from dsp_pipeline.events.values import matched_text, row_value, typed_value
@@ -22,15 +22,14 @@ class Trusting:
     """How lines are read that are believed to be as they should be; see `trusted.py`.
 
     `apart` is a query that takes the fields out of JSON lines. `fields` are the ways to them in its answer, or among
-    the columns. Those that are `texts` may not be objects or lists, and a word for what is absent may stand in
-    `words`. `query` is over the fields, and leaves out what is a field as it stands (`same`) or the same text in all
-    rows (`constants`). It leaves numbers by the rules `numbers` as text.
+    the columns. Those that are `texts` may not be objects or lists. `query` is over the fields, and leaves out what is
+    a field as it stands (`same`) or the same text in all rows (`constants`). It leaves numbers by the rules `numbers`
+    as text.
     """
 
     apart: str
     fields: Mapping[str, Sequence[str]]
     texts: Sequence[str]
-    words: Sequence[str]
     query: str
     same: Mapping[str, str]
     constants: Mapping[str, str]
@@ -88,18 +87,16 @@ def trusting_query(
     ]
     rest = _rest(reader, layout, hour, hours, typed, columns, verdicts)
     names = {origin: name for origin, (_, name) in reader.fields.items()}
-    apart, fields, texts, words = "", {}, set(), set()
+    apart, fields, texts = "", {}, set()
     if isinstance(reader, TextFields):
         fields = reader.trusting()
     else:
         apart, fields = reader.trusting()
         texts = {origin for rule in layout.rules if wants_text(rule) for origin in rule.origins}
-        words = {origin for rule in layout.rules if not is_json(rule) for origin in rule.origins}
     return Trusting(
         apart=apart,
         fields=fields,
         texts=[name for origin, name in names.items() if origin in texts],
-        words=[name for origin, name in names.items() if origin in words],
         query=f"""
         WITH fields AS (SELECT *, FALSE AS malformed FROM lines),
         {rest}""",

@@ -30,17 +30,8 @@ def typed_value(rule: Rule, raw: str) -> str:
         return raw
     if kind == TIME:
         return _time(str(rule.time), raw)
-    if kind == INTEGER:
-        if rule.times is not None:
-            return f"TRY_CAST(round(TRY(TRY_CAST({raw} AS DECIMAL(38, 9)) * {rule.times:f})) AS BIGINT)"
-        exact = f"TRY_CAST({raw} AS DECIMAL(38, 18))"
-        whole = f"CASE WHEN {exact} = trunc({exact}) THEN TRY_CAST({exact} AS BIGINT) END"
-        # A cast to BIGINT rounds; only these signs can make a fraction.
-        fraction = f"contains({raw}, '.') OR contains({raw}, 'e') OR contains({raw}, 'E')"
-        return f"CASE WHEN {fraction} THEN {whole} ELSE TRY_CAST({raw} AS BIGINT) END"
-    if kind == FLOAT:
-        number = f"TRY_CAST({raw} AS DOUBLE)" + (f" * {rule.times:f}" if rule.times is not None else "")
-        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    if kind in (INTEGER, FLOAT):
+        return number_value(rule, raw)
     texts = raw
     if rule.split is not None:
         texts = f"string_split({raw}, {sql_text(rule.split)})"
@@ -60,6 +51,20 @@ def typed_value(rule: Rule, raw: str) -> str:
     # An absent item stays, for lists go in pairs; one that is no number spoils the list.
     wrong = "x <> '' AND NOT coalesce(isfinite(TRY_CAST(x AS DOUBLE)), FALSE)"
     return f"CASE WHEN len(list_filter({texts}, lambda x: {wrong})) = 0 THEN TRY_CAST({texts} AS DOUBLE[]) END"
+
+
+def number_value(rule: Rule, text: str) -> str:
+    """The number that a text which the rule's `match` has kept is, null where it is none."""
+    if rule.column.type == FLOAT:
+        number = f"TRY_CAST({text} AS DOUBLE)" + (f" * {rule.times:f}" if rule.times is not None else "")
+        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    if rule.times is not None:
+        return f"TRY_CAST(round(TRY(TRY_CAST({text} AS DECIMAL(38, 9)) * {rule.times:f})) AS BIGINT)"
+    exact = f"TRY_CAST({text} AS DECIMAL(38, 18))"
+    whole = f"CASE WHEN {exact} = trunc({exact}) THEN TRY_CAST({exact} AS BIGINT) END"
+    # A cast to BIGINT rounds; only these signs can make a fraction.
+    fraction = f"contains({text}, '.') OR contains({text}, 'e') OR contains({text}, 'E')"
+    return f"CASE WHEN {fraction} THEN {whole} ELSE TRY_CAST({text} AS BIGINT) END"
 
 
 def _time(written: str, raw: str) -> str:
