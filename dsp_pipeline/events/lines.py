@@ -171,7 +171,7 @@ class LineReader:
                 whole, rest = (text[:end], text[end:]) if chunk else (text and text + b"\n", b"")
                 if whole:
                     # The text ends with a newline, behind which there is no line.
-                    lines = pc.split_pattern(pa.array([whole], pa.binary()), pattern=b"\n").flatten()[:-1]
+                    lines = pc.split_pattern(pa.scalar(whole, pa.binary()), pattern=b"\n").values[:-1]
                     yield from self._short(file, number, whole, lines)
                     number += len(lines)
                 if not chunk:

@@ -22,15 +22,16 @@ class Trusting:
     """How lines are read that are believed to be as they should be; see `trusted.py`.
 
     `apart` is a query that takes the fields out of JSON lines. `fields` are the ways to them in its answer, or among
-    the columns. Those that are `texts` may not be objects or lists. `query` is over the fields, and leaves out what is
-    a field as it stands (`same`) or the same text in all rows (`constants`). It leaves numbers by the rules `numbers`
-    as text.
+    the columns. Those that are `texts` may not be objects or lists. `query` is over the fields `asked`, and leaves out
+    what is a field as it stands (`same`) or the same text in all rows (`constants`): to plan what changes nothing takes
+    longer than to read some thousand lines. It leaves numbers by the rules `numbers` as text.
     """
 
     apart: str
     fields: Mapping[str, Sequence[str]]
     texts: Sequence[str]
     query: str
+    asked: Sequence[str]
     same: Mapping[str, str]
     constants: Mapping[str, str]
     numbers: Mapping[str, Rule]
@@ -75,17 +76,20 @@ def trusting_query(
     typed, made, verdicts = {}, {}, []
     for place, rule in enumerate(layout.rules):
         name, raw = rule.column.name, f"r{place}"
-        typed[place] = matched_text(rule, raw) if name in numbers else typed_value(rule, raw)
-        if name not in same:  # whether a field is a number is found out when it is made one
+        if name not in same and name not in constants:  # whether a field is a number is found out when it is made one
+            made[name] = f"t{place}"
             verdicts += _wrong(place, rule, [])
-            if name not in constants:
-                made[name] = f"t{place}"
+        if name in made or name in _needed(layout):
+            typed[place] = matched_text(rule, raw) if name in numbers else typed_value(rule, raw)
     columns = [
         f"{row_value(column, made) if column.type in LISTS else made[column.name]} AS {column.name}"
         for column in layout.event.columns
         if column.name in made
     ]
     rest = _rest(reader, layout, hour, hours, typed, columns, verdicts)
+    asked = [name for _, name in reader.fields.values()]
+    for name in same:
+        reader.raw(rules[name])
     names = {origin: name for origin, (_, name) in reader.fields.items()}
     apart, fields, texts = "", {}, set()
     if isinstance(reader, TextFields):
@@ -100,6 +104,7 @@ def trusting_query(
         query=f"""
         WITH fields AS (SELECT *, FALSE AS malformed FROM lines),
         {rest}""",
+        asked=asked,
         same={name: names[str(rules[name].origin)] for name in same},
         constants=constants,
         numbers=numbers,
@@ -128,6 +133,10 @@ def _wrong(place: int, rule: Rule, kinds: Sequence[str]) -> list[str]:
     return [f"WHEN {test} THEN 'wrong_type:{rule.column.name}'"] if test else []
 
 
+def _needed(layout: EventLayout) -> frozenset[str]:
+    return layout.event.required | {layout.event.key, layout.event.time}
+
+
 def _paths(layout: EventLayout) -> str:
     return "".join(f', "path.{name}"' for name in layout.path.names)
 
@@ -141,16 +150,15 @@ def _rest(
     columns: Sequence[str],
     verdicts: Sequence[str],
 ) -> str:
-    """From `fields` on."""
-    needed = {layout.event.key, layout.event.time} | layout.event.required
-    raw = ", ".join(f"{reader.raw(rule)} AS r{place}" for place, rule in enumerate(layout.rules))
+    """From `fields` on, of the rules whose places are in `typed`."""
+    raw = ", ".join(f"{reader.raw(layout.rules[place])} AS r{place}" for place in typed)
     made = ", ".join(f"{value} AS t{place}" for place, value in typed.items())
     verdicts = [
         *verdicts,
         *(
             f"WHEN r{place} IS NULL THEN 'missing:{rule.column.name}'"
             for place, rule in enumerate(layout.rules)
-            if rule.column.name in needed
+            if rule.column.name in _needed(layout)
         ),
     ]
     time = next(f"t{place}" for place, rule in enumerate(layout.rules) if rule.column.name == layout.event.time)

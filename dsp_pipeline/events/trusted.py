@@ -44,13 +44,13 @@ class TrustingReader:
         self._connection, self._source, self._layout = connection, source, layout
         self._columns = None if header is None else [str(place) for place in range(len(header))]
         self._mapping = trusting_query(source, layout, hour, header, hours=hours)
-        self._places = pa.array([], pa.int64())
 
     def rows(self, block: Block) -> pa.Table:
         """`place`, `reason` and the event's columns of the lines that belong to it. NotAsBelievedError."""
         try:
             fields = self._json(block) if self._columns is None else self._text(block, self._columns)
-            given = pa.table({"place": self._numbers(len(block)), **fields})
+            asked = {name: fields[name] for name in self._mapping.asked}
+            given = pa.table({"place": _numbers(len(block)), **asked})
             for name in self._layout.path.names:
                 given = given.append_column(f"path.{name}", block.captures(name))
             return self._whole(self._answer(self._mapping.query, given), fields)
@@ -64,12 +64,6 @@ class TrustingReader:
             return self._connection.sql(query).to_arrow_table()
         finally:
             self._connection.unregister("lines")
-
-    def _numbers(self, count: int) -> pa.Array:
-        """0, 1, 2, …"""
-        if len(self._places) < count:
-            self._places = pa.array(range(count), pa.int64())
-        return self._places[:count]
 
     def _json(self, block: Block) -> dict[str, pa.ChunkedArray]:
         """The fields of lines all of which begin as objects do."""
@@ -149,6 +143,11 @@ class TrustingReader:
         return number.column("number")
 
 
+def _numbers(count: int) -> pa.Array:
+    """0, 1, 2, …"""
+    return pc.subtract(pc.cumulative_sum(pa.repeat(1, count)), 1)
+
+
 def _texts(block: Block) -> list[pa.StringArray]:
     """The lines; ArrowInvalid if one is not UTF-8."""
     return [piece.lines.cast(pa.string()) for piece in block.pieces]
@@ -157,7 +156,7 @@ def _texts(block: Block) -> list[pa.StringArray]:
 def _same(value: str | None, type_: pa.DataType, rows: int) -> pa.Array:
     """The value in all rows. An absent list is an empty one; see row_value."""
     if pa.types.is_list(type_):
-        return pa.ListArray.from_arrays(pa.array(bytes(rows + 1), pa.int32()), pa.array([], type_.value_type))
+        return pa.ListArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows + 1), pa.nulls(0, type_.value_type))
     return pa.repeat(pa.scalar(value, type_), rows)
 
 
