@@ -13,7 +13,8 @@ A margin is the float32 sum of the base margin and of one leaf of each tree, add
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,17 @@ class Forest:
         return total
 
 
+@contextmanager
+def refusing_what_is_no_model(where: str) -> Iterator[None]:
+    """BundleError, naming `where`, if XGBoost cannot read what the block has it read."""
+    import xgboost
+
+    try:
+        yield
+    except (xgboost.core.XGBoostError, ValueError) as error:  # of bytes that are no text it makes a ValueError
+        raise BundleError(f"{where} is no XGBoost model ({first_line(error)}); export the model again.") from error
+
+
 def read_forest(model: bytes, where: str = "model.ubj") -> Forest:
     """The trees of a model of one probability, as `Booster.save_raw` gives it.
 
@@ -63,11 +75,9 @@ def read_forest(model: bytes, where: str = "model.ubj") -> Forest:
     """
     import xgboost
 
-    try:
+    with refusing_what_is_no_model(where):
         booster = xgboost.Booster(model_file=bytearray(model))
         raw = json.loads(booster.save_raw("json"))
-    except (xgboost.core.XGBoostError, ValueError) as error:  # of bytes that are no text it makes a ValueError
-        raise BundleError(f"{where} is no XGBoost model ({first_line(error)}); export the model again.") from error
     learner = raw["learner"]
     names = tuple(booster.feature_names or ())
     _check(learner, names, where)

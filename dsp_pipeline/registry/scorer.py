@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import xgboost
 from numpy.typing import NDArray
 
-from dsp_pipeline.errors import BundleError, first_line
+from dsp_pipeline.errors import BundleError
 from dsp_pipeline.registry.calibration import Calibration
+from dsp_pipeline.registry.forest import refusing_what_is_no_model
 
 _TYPES = ("number", "category")
 
@@ -34,11 +35,8 @@ class Scorer:
         for name, type_, _ in self._features:
             if type_ not in _TYPES:
                 raise BundleError(f"{where}/features.json: {name} is {type_!r}; this version reads {_TYPES}.")
-        try:
+        with refusing_what_is_no_model(f"{where}/model.ubj"):
             self.booster = xgboost.Booster(model_file=bytearray(model))
-        except (xgboost.core.XGBoostError, ValueError) as error:  # of bytes that are no text it makes a ValueError
-            why = first_line(error)
-            raise BundleError(f"{where}/model.ubj is no XGBoost model ({why}); export the model again.") from error
         self.names = [name for name, _, _ in self._features]
         if self.booster.feature_names != self.names:
             raise BundleError(f"{where}: model.ubj and features.json name other features; export the model again.")
