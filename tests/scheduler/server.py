@@ -30,16 +30,18 @@ class Luigid:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
+        self.command = [sys.executable, "-m", "scheduler", "--port", str(self.port)]
+        self.environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """One that ends by itself, because it cannot start."""
+        return subprocess.run(
+            self.command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
 
     def start(self) -> Luigid:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "scheduler", "--port", str(self.port)],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(PROJECT)},
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + _PATIENCE
         while self.health().returncode != 0:
             assert self.process.poll() is None, self.log

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import http.server
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.scheduler.server import PROJECT, Luigid
+from tests.scheduler.server import Luigid
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -95,9 +93,8 @@ def test_health_tells_by_its_exit_code(luigid: Luigid) -> None:
 
 def test_a_taken_port_is_told_in_a_sentence(luigid: Luigid) -> None:
     """And the exit code is 1."""
-    command = [sys.executable, "-m", "scheduler", "--port", str(luigid.port)]
     with socket.create_server(("127.0.0.1", luigid.port)):
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        done = luigid.run()
     assert done.returncode == 1
     assert re.search(r"cannot listen at 127.0.0.1:\d+ .*give another --port", done.stderr)
     assert "Traceback" not in done.stderr
@@ -107,15 +104,7 @@ def test_a_history_that_cannot_be_kept_is_told_in_a_sentence(luigid: Luigid) -> 
     """luigid does not start, and says where it wanted to write and what to do."""
     config = luigid.folder / "luigi.cfg"
     config.write_text(re.sub("db_connection = .*", "db_connection = sqlite:////proc/none/tasks.db", config.read_text()))
-    command = [sys.executable, "-m", "scheduler", "--port", str(luigid.port)]
-    done = subprocess.run(
-        command,
-        cwd=luigid.folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = luigid.run()
     assert done.returncode == 1
     assert "the history of tasks cannot be kept in sqlite:////proc/none/tasks.db" in done.stderr
     assert "Traceback" not in done.stderr
