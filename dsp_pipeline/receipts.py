@@ -34,6 +34,15 @@ class File:
     size: int
     sha256: str
 
+    def differs(self, size: int) -> str:
+        """What to say of it if it has another size than it had when it was written; else nothing."""
+        if size == self.size:
+            return ""
+        return (
+            f"{self.key} has {size:,} bytes and its receipt says {self.size:,}: it was cut off or changed; "
+            "bring it back, or `dsp rerun` what made it"
+        )
+
 
 @dataclass(frozen=True)
 class Receipt:

@@ -1,4 +1,4 @@
-"""The worker's side: the scheduler of `--local-scheduler`, and calls to luigid that cost less."""
+"""The worker's side: the scheduler of `--local-scheduler`, calls to luigid and looks at tasks that cost less."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import requests
 import urllib3
 from luigi.interface import _WorkerSchedulerFactory
 
+from scheduler import parameters
 from scheduler.ready import ReadyScheduler
 
 
@@ -57,3 +58,4 @@ def configure() -> None:
     """Called when the tasks are imported, which is before luigi makes its scheduler."""
     _WorkerSchedulerFactory.create_local_scheduler = _scheduler  # type: ignore[method-assign]  # luigi has no other place
     luigi.rpc.RequestsFetcher = Fetcher  # type: ignore[misc]
+    parameters.configure()

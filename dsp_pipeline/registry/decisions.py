@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
-from dsp_pipeline.registry.manifest import dump_json, load_json
+from dsp_pipeline.registry.manifest import dump_json, load_json, read_small
 from dsp_pipeline.storage.base import ObjectStore
 
 _FOLDER, _END = "decisions/", ".json"
@@ -108,7 +108,8 @@ def kept(store: ObjectStore, environment: str = "", model: str = "", *, most: in
     for key in newest:
         try:
             with store.get(key) as stream:
-                found.append(Decision.from_json(stream.read(), key))
+                text = read_small(stream, key, "remove it, and it is decided anew")
+            found.append(Decision.from_json(text, key))
         except NotFoundError:
             continue  # removed by a rule of the bucket since it was listed
     return found

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 from dsp_pipeline.errors import StorageError
 
+MOST_RECORD_BYTES = 16 << 20  # of a receipt, a version, a note: the largest ones are some 100 kB
 _PART = re.compile(r"[A-Za-z0-9_@=+,:~-][A-Za-z0-9_.@=+,:~ -]*")
 
 
@@ -48,6 +49,15 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object. Nothing happens if there is none."""
+
+
+def read_record(store: ObjectStore, key: str) -> bytes:
+    """A whole JSON record of the lake. NotFoundError if it is absent, StorageError if it is larger than one is."""
+    with store.get(key) as stream:
+        text: bytes = stream.read(MOST_RECORD_BYTES + 1)
+    if len(text) > MOST_RECORD_BYTES:
+        raise StorageError(f"{key} has more than {MOST_RECORD_BYTES:,} bytes, which no record has; remove it.")
+    return text
 
 
 def checked(key: str) -> str:

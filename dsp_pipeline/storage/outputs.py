@@ -9,13 +9,14 @@ refused/<address>.json                  what the checks of a day found that fail
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dsp_pipeline.errors import ConflictError, NotFoundError
+from dsp_pipeline.errors import ConflictError, NotFoundError, StorageError
 from dsp_pipeline.receipts import Draft, File, Receipt
 from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.receipts import ReceiptBook
@@ -69,10 +70,15 @@ class Outputs:
             self._store.delete(file.key)
 
     def open(self, receipt: Receipt, name: str) -> BinaryIO:
-        """A stream over one file of the output. NotFoundError if it has no file of this name."""
+        """A stream over one file. NotFoundError if it has no such file, StorageError if its size differs."""
         for file in receipt.files:
             if file.key.rpartition("/")[2] == name:
-                return self._store.get(file.key)
+                stream = self._store.get(file.key)
+                if wrong := file.differs(stream.seek(0, io.SEEK_END)):
+                    stream.close()
+                    raise StorageError(f"{wrong}.")
+                stream.seek(0)
+                return stream
         raise NotFoundError(f"{receipt.address} has no file {name!r}.")
 
     def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:

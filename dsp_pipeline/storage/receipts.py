@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsp_pipeline.errors import NotFoundError, StorageError
 from dsp_pipeline.receipts import Receipt
-from dsp_pipeline.storage.base import ObjectStore
+from dsp_pipeline.storage.base import ObjectStore, read_record
 
 _ROOT, _END = "receipts/", ".json"
 
@@ -23,8 +23,7 @@ class ReceiptBook:
     def read(self, address: str) -> Receipt:
         """NotFoundError if the output is not complete; StorageError if what is there is no receipt."""
         try:
-            with self._store.get(_key(address)) as stream:
-                text = stream.read()
+            text = read_record(self._store, _key(address))
         except NotFoundError:
             raise NotFoundError(f"{address} is not complete: it has no receipt.") from None
         try:

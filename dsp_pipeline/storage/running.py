@@ -23,6 +23,7 @@ from dsp_pipeline.storage.base import ObjectStore
 _ROOT = "running/"
 _HOLDS = 180.0  # seconds that a note counts without being renewed: its writer may have been killed
 _RENEW = 60.0
+_MOST_BYTES = 1 << 16  # a note has some hundred: of what is longer nothing can be made, so it is taken over
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Running:
             return None
         try:
             with self._store.get(key) as stream:
-                return Runner(**json.loads(stream.read())), etag
+                return Runner(**json.loads(stream.read(_MOST_BYTES))), etag
         except NotFoundError:
             return None
         except (ValueError, TypeError, RecursionError):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from dsp_pipeline.errors import ConflictError, NotFoundError, StorageError
 from dsp_pipeline.fingerprint import Version
-from dsp_pipeline.storage.base import ObjectStore
+from dsp_pipeline.storage.base import ObjectStore, read_record
 
 _ROOT = "versions/"
 
@@ -60,8 +60,7 @@ class VersionBook:
 
     def _read_anew(self, of: str, name: str) -> Recorded:
         key = _key(of, name)
-        with self._store.get(key) as stream:
-            text = stream.read()
+        text = read_record(self._store, key)
         try:
             raw = json.loads(text)
             version = Version(of, raw["parts"], raw["texts"], raw["compatible_with"])

@@ -204,7 +204,14 @@ class DuckDBWarehouse:
         paths: list[Path] = []
         for partition in slice_.partitions:
             receipt = self._book.read(f"{slice_.table.address}/{partition}")
-            paths.extend(self.root / checked(file.key) for file in receipt.files)
+            for file in receipt.files:
+                paths.append(self.root / checked(file.key))
+                try:
+                    size = paths[-1].stat().st_size
+                except OSError as error:
+                    raise WarehouseError(f"{slice_.table.name} cannot be read: {first_line(error)}") from error
+                if wrong := file.differs(size):
+                    raise WarehouseError(f"{slice_.table.name} cannot be read: {wrong}.")
         return paths
 
     def _bound(self, query: Query, inputs: Mapping[str, Slice]) -> exp.Expr:

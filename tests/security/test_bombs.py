@@ -17,9 +17,11 @@ from dsp_pipeline.errors import BundleError, DefinitionError, SettingsError, Sto
 from dsp_pipeline.events.decode import Decoder
 from dsp_pipeline.events.lines import MAX_LINE, RawFile
 from dsp_pipeline.registry.bundle import load_bundle
+from dsp_pipeline.registry.decisions import kept
 from dsp_pipeline.registry.manifest import MOST_BYTES, load_json
 from dsp_pipeline.registry.pointer import read_manifest
 from dsp_pipeline.registry.registry import BundleRegistry
+from dsp_pipeline.storage.base import MOST_RECORD_BYTES
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.storage.running import Running
@@ -137,6 +139,20 @@ print(found.rows, dict(found.rejected), int(peak.split()[1]) >> 10)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0 {'too_long': 1} "), done.stdout
     assert int(done.stdout.split()[-1]) < 450  # MB, most of it libraries
+
+
+def test_a_record_that_is_none_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A receipt, a version's record, a decision: a sentence that names it. A note of who works counts as none."""
+    store, long = LocalFolder(tmp_path), b" " * (MOST_RECORD_BYTES + 10)
+    for key in ("receipts/a/b.json", "versions/table/a/b.json", "running/a.json", "decisions/local/a/b.json"):
+        store.put(key, long)
+    with pytest.raises(StorageError, match=r"^receipts/a/b.json has more than 16,777,216 bytes"):
+        ReceiptBook(store).read("a/b")
+    with pytest.raises(StorageError, match=r"^versions/table/a/b.json has more than 16,777,216 bytes"):
+        VersionBook(store).read("table/a", "b")
+    with pytest.raises(BundleError, match=r"^decisions/local/a/b.json has more than 1,048,576 bytes"):
+        kept(store)
+    assert Running(store).who("a") is None
 
 
 def test_a_manifest_that_is_none_is_not_read_to_its_end(tmp_path: Path) -> None:

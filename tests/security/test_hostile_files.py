@@ -13,13 +13,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from dsp_pipeline.errors import BundleError, DspError
+from dsp_pipeline.errors import BundleError, DspError, StorageError, WarehouseError
 from dsp_pipeline.registry.bundle import load_bundle
 from dsp_pipeline.registry.forest import read_forest
 from dsp_pipeline.registry.manifest import FILES, MANIFEST
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.registry.scorer import Scorer
 from dsp_pipeline.storage.local import LocalFolder
+from dsp_pipeline.storage.outputs import Outputs
+from dsp_pipeline.warehouse.base import Slice
 from tests.contracts.implementations import duckdb_warehouse
 from tests.contracts.rows import CLICK, PARTITION, draft, make_clicks, parquet
 from tests.registry.bundles import IDENTITY, make_bundle
@@ -141,6 +143,32 @@ def test_rows_of_a_damaged_parquet_file_are_not_loaded(tmp_path: Path) -> None:
         else:
             assert made.rows == 3
     assert refused > 50
+
+
+@pytest.mark.parametrize("change", ["cut off", "emptied", "longer", "gone"])
+def test_rows_of_the_lake_that_are_not_as_they_were_written_are_not_parsed(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their size stands in the receipt, in the warehouse and in the store: a sentence names the file and the cure."""
+    warehouse = duckdb_warehouse(tmp_path)
+    made = warehouse.load(CLICK, PARTITION, [parquet(make_clicks(3))], draft(CLICK, PARTITION), rows=3)
+    outputs, file = Outputs(LocalFolder(tmp_path / "store")), tmp_path / "rows.parquet"
+    file.write_bytes(parquet(make_clicks(3)).read())
+    kept = outputs.keep(draft(CLICK, PARTITION), {"rows.parquet": file}, 3)
+    paths = [warehouse.root / made.files[0].key, tmp_path / "store" / kept.files[0].key]
+    for path in paths:
+        content = path.read_bytes()
+        path.unlink()
+        if change != "gone":
+            path.write_bytes({"cut off": content[:-9], "emptied": b"", "longer": content + b"PAR1"}[change])
+    monkeypatch.setattr(pq, "ParquetFile", _never)
+    told = (
+        "No such file|is not there" if change == "gone" else r"bytes and its receipt says .* `dsp rerun` what made it"
+    )
+    with pytest.raises(WarehouseError, match=told):
+        list(warehouse.read(Slice(CLICK, (PARTITION,)), ["click_id"]))
+    with pytest.raises(StorageError, match=told):
+        outputs.open(kept, "rows.parquet")
 
 
 def _never(*_given: object, **_named: object) -> None:
