@@ -49,10 +49,14 @@ def skip_if_done(test: str) -> None:
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    """Keep what has passed, with its counts."""
-    inside = report.when == "call" and report.passed and report.nodeid.startswith("tests/faults/")
-    if FULL and inside and "PYTEST_XDIST_WORKER" not in os.environ:
-        _record().parent.mkdir(parents=True, exist_ok=True)
+    """Keep what has passed, with its counts, and at once why a test has failed, which pytest tells an hour later."""
+    if not FULL or "PYTEST_XDIST_WORKER" in os.environ or not report.nodeid.startswith("tests/faults/"):
+        return
+    _record().parent.mkdir(parents=True, exist_ok=True)
+    if report.failed:
+        with _record().with_suffix(".failures.txt").open("a") as out:
+            out.write(f"{report.nodeid}\n{report.longreprtext}\n\n")
+    elif report.when == "call" and report.passed:
         with _record().open("a") as out:
             out.write(json.dumps({"test": report.nodeid, "counts": _counts(report)}) + "\n")
 
