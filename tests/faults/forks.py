@@ -62,10 +62,11 @@ class Fork:
     def ended(self, seconds: float | None = None) -> Ended:
         """Wait for it. With `seconds` it is killed if it has not ended by then."""
         told = _ask({"wait": self.pid, "seconds": PATIENCE if seconds is None else seconds})
-        text = (self._folder / "output").read_text(errors="replace")
+        # Neither is there if it was killed at once.
+        output, events = self._folder / "output", self._folder / "events"
+        text = output.read_text(errors="replace") if output.exists() else ""
         if seconds is None and told["late"]:
             raise AssertionError(f"the command did not end within {PATIENCE:g} seconds:\n{text}")
-        events = self._folder / "events"  # not there if it was killed at once
         return Ended(told["code"], text, tuple(events.read_text().splitlines()) if events.exists() else ())
 
 
