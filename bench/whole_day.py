@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,8 @@ def _run_flow(folder: Path, python: str) -> dict[str, Any]:
         found = in_own_process("bench.whole_day", words)
         found["server_cpu_seconds"] = spent()
     found["cpu_seconds"] += found["server_cpu_seconds"]
-    for rows in sorted((folder / "made").glob("*.parquet")):  # the pipeline has been first
-        _same_rows(rows, work / "out" / "click_rate" / rows.name)
+    for name in (f"{FIRST + timedelta(days=after)}.parquet" for after in range((LAST - FIRST).days + 1)):
+        _same_rows(folder / "made" / name, work / "out" / "click_rate" / name)  # the pipeline has been first
     (metrics,) = (work / "out" / "bundle").glob("*/metrics.json")
     found["log_loss"] = json.loads(metrics.read_text(encoding="utf-8"))["log_loss"]
     shutil.rmtree(work)

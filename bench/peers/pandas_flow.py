@@ -158,7 +158,7 @@ def train(out: Path, days: list[pd.Timestamp], validation: pd.Timestamp) -> None
         num_boost_round=ROUNDS,
         evals=[(learned, "train"), (watched, "validation")],
         verbose_eval=False,
-        callbacks=[xgboost.callback.EarlyStopping(STOPPING_ROUNDS, data_name="validation", save_best=True)],
+        callbacks=[xgboost.callback.EarlyStopping(rounds=STOPPING_ROUNDS, data_name="validation", save_best=True)],
     )
     (out / "model").mkdir()
     booster.save_model(out / "model" / "model.ubj")
