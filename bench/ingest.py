@@ -148,7 +148,7 @@ def measure(sizes: Sizes) -> Measured:
     for form in SOURCES:
         folder = logs(sizes.lines)
         cases, missing = {name: partial(_run, form, folder, name) for name in CONTENDERS}, {}
-        for peer in ("polars", "pandas"):
+        for peer in ("polars", "pandas", "pyarrow"):
             try:
                 cases[peer] = partial(_run, form, folder, peer, python_of(peer))
             except MissingPeerError as error:

@@ -11,33 +11,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.measure import keep, median, table
 from bench.part import FULL, Figure, Measured, Sizes, alone, compared
 from bench.peers import MissingPeerError, python_of
+from bench.servers import EndedEarlyError, Serving, prefect_server, prefect_settings, served
 
 ADAY = 51  # tasks
 MODERATE_TASKS, FULL_TASKS = (204, 1_020), (204, 1_020, 4_998)
 _MIDDLE = 2_000  # the largest size of the targets a task
 _SLOW_ONCE = 500
-_PATIENCE = 120.0  # seconds until a server answers
 _HISTORY = "[core]\nautoload_range = true\n[scheduler]\nrecord_task_history = {history}\nretry_delay = 86400\n"
 _HISTORY += "[task_history]\ndb_connection = sqlite:///history.db\n"
 
@@ -46,7 +40,7 @@ _HISTORY += "[task_history]\ndb_connection = sqlite:///history.db\n"
 class Contender:
     """A program of bench/orchestrators/, its words, how many processes of it, and the server that they ask.
 
-    `server` is a command without its port. With more than `most` tasks it is left out.
+    `server` is a command without its port; Prefect has its own. With more than `most` tasks it is left out.
     """
 
     module: str
@@ -61,9 +55,8 @@ class Contender:
 
 _OURS = (sys.executable, "-m", "scheduler", "--state-path", "state", "--port")
 _LUIGIS = (str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--state-path", "state", "--port")
-_PREFECTS = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port")
 # With more tasks at once its server drops events, and never has all of them.
-_PREFECT: dict[str, Any] = {"server": _PREFECTS, "peer": "prefect", "slow": True, "most": 2_000}
+_PREFECT: dict[str, Any] = {"peer": "prefect", "slow": True, "most": 2_000}
 CONTENDERS = {
     "plain loop": Contender("loop"),
     "luigi": Contender("luigi_tasks", slow=True),
@@ -79,10 +72,6 @@ CONTENDERS = {
 }
 
 
-class EndedEarlyError(Exception):
-    """A contender did not do its work to the end; what the others spent is worth having all the same."""
-
-
 def run(contender: Contender, days: int) -> dict[str, Any]:
     """What all its processes spent on so many days of the graph."""
     python = str(Path(python_of(contender.peer)).absolute()) if contender.peer else sys.executable
@@ -90,8 +79,7 @@ def run(contender: Contender, days: int) -> dict[str, Any]:
     work = Path(tempfile.mkdtemp(prefix="orchestration-", dir=".cache/bench")).absolute()
     (work / "out").mkdir()
     (work / "luigi.cfg").write_text(_HISTORY.format(history=str(contender.history).lower()))
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PREFECT_HOME": str(work / "prefect")}
-    environment["PYTHONPATH"] = str(Path.cwd())
+    environment = {**prefect_settings(work), "PYTHONPATH": str(Path.cwd())}
     try:
         words = ["--days", str(days), "--folder", str(work / "out"), *contender.words]
         with _server(contender, python, work, environment) as (url, spent):
@@ -125,50 +113,15 @@ def run(contender: Contender, days: int) -> dict[str, Any]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-@contextmanager
 def _server(
     contender: Contender, python: str, work: Path, environment: Mapping[str, str]
-) -> Iterator[tuple[str, partial[float]]]:
-    """Its address, and what tells the CPU seconds that it spent since it was ready."""
-    if not contender.server:
-        yield "", partial(float, 0)
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    prefect = contender.peer == "prefect"
-    command = [*([python] if prefect else []), *contender.server, str(port)]
-    with (work / "log").open("wb") as log:
-        process = psutil.Popen(command, cwd=work, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}" + ("/api" if prefect else "")
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while not _answers(f"{url}/health" if prefect else f"{url}/api/is_paused"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise EndedEarlyError(f"{' '.join(command)} does not answer: {(work / 'log').read_text()[-2_000:]}")
-            time.sleep(0.1)
-        before = _cpu(process)
-        yield url, partial(lambda: _cpu(process) - before)
-    finally:
-        family = [process, *process.children(recursive=True)] if process.is_running() else []
-        for one in family:
-            one.terminate()
-        for one in psutil.wait_procs(family, timeout=30)[1]:
-            one.kill()
-        process.wait()
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return float(sum(one.user + one.system for one in times))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # the address is ours
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+) -> AbstractContextManager[Serving]:
+    """What it asks; without one no address, and nothing spent."""
+    if contender.peer == "prefect":
+        return prefect_server(python, work, environment)
+    if contender.server:
+        return served(contender.server, work, environment, health="/api/is_paused")
+    return nullcontext(("", partial(float, 0)))
 
 
 def measure(sizes: Sizes) -> Measured:

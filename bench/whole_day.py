@@ -2,6 +2,8 @@
 
 The script makes each step after those that it needs, and nothing else: no scheduler, no look at what is there, no lock.
 The steps are the same, with their checks and receipts, so what is seen is what orchestration costs.
+
+One click model of the same logs is also made beside a Prefect flow with pandas, as most teams would write it.
 """
 
 from __future__ import annotations
@@ -15,25 +17,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.measure import by_turns, in_own_process
-from bench.part import Measured, Sizes, alone, compared
+from bench.measure import by_turns, in_own_process, median
+from bench.part import Figure, Measured, Sizes, alone, compared
+from bench.peers import MissingPeerError, python_of
+from bench.servers import EndedEarlyError, prefect_server, prefect_settings
 
 DATA = Path(".cache/bench/whole_day")
 FIRST, LAST, DAYS = date(2026, 11, 1), date(2026, 11, 3), 4  # what is made of LAST needs the clicks of the day after
+ONE_MODEL, PREFECT, PEER = "pipeline, one model", "Prefect + pandas", "pandas_flow"
+_LUIGI, _OF_LAST = ("luigi", "--module", "tasks"), ("--date", str(LAST), "--local-scheduler")
 CONTENDERS = {
-    "pipeline": ["luigi", "--module", "tasks", "DailyPipeline", "--date", str(LAST), "--local-scheduler"],
-    "script": ["bench.whole_day", "--script"],
+    "pipeline": (*_LUIGI, "DailyPipeline", *_OF_LAST),
+    "script": ("bench.whole_day", "--script"),
+    ONE_MODEL: (*_LUIGI, "ExportModel", "--experiment", "click_rate_baseline", *_OF_LAST),
+    PREFECT: (f"bench.peers.{PEER}", "{folder}/raw", "{folder}/flow/out", str(FIRST), str(LAST)),
 }
+_CLOSE = 1e-9  # of a number of a training row, relative
+_SAME_LOSS = 0.02  # of the held-out log losses, relative: trees of other samples, and one model is calibrated
 
 
 def measure(sizes: Sizes) -> Measured:
     folder = _logs(sizes.whole)
-    runs = by_turns({name: partial(_run, name, folder) for name in CONTENDERS}, sizes.times)
+    runs = by_turns({name: partial(_run, name, folder) for name in ("pipeline", "script")}, sizes.times)
     if (ours := runs["pipeline"][0]["outputs"]) != (theirs := runs["script"][0]["outputs"]):
         raise AssertionError(f"the script made {theirs} outputs, the pipeline {ours}.")
     figures = [
@@ -41,7 +51,26 @@ def measure(sizes: Sizes) -> Measured:
         compared(runs, "pipeline", "script", "seconds", target=1.1),
         alone(runs, "script"),
     ]
+    try:
+        python = str(Path(python_of(PEER)).absolute())
+        cases = {ONE_MODEL: partial(_run, ONE_MODEL, folder), PREFECT: partial(_run_flow, folder, python)}
+        runs |= by_turns(cases, sizes.times)
+        _same_quality(runs[ONE_MODEL], runs[PREFECT])
+        figures += [
+            compared(runs, ONE_MODEL, PREFECT, "seconds", target=1 / 3),
+            compared(runs, ONE_MODEL, PREFECT),
+            compared(runs, ONE_MODEL, PREFECT, "peak_bytes"),
+            alone(runs, PREFECT),
+        ]
+    except (MissingPeerError, EndedEarlyError) as error:
+        figures.append(Figure(PREFECT, skipped=str(error)))
     return Measured(figures, {"impressions": DAYS * sizes.whole, **runs})
+
+
+def _same_quality(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> None:
+    mine, other = median(ours, "log_loss"), median(theirs, "log_loss")
+    if abs(mine / other - 1) > _SAME_LOSS:
+        raise AssertionError(f"the model of {PREFECT} has a log loss of {other:.5f}, the pipeline's of {mine:.5f}.")
 
 
 def _logs(impressions: int) -> Path:
@@ -57,8 +86,53 @@ def _run(name: str, folder: Path) -> dict[str, Any]:
     shutil.rmtree(folder / "lake", ignore_errors=True)
     found = in_own_process("bench.whole_day", ["--one", name, "--folder", str(folder)])
     found["outputs"] = sum(1 for _ in (folder / "lake").glob("**/receipts/**/*.json"))
+    if name == ONE_MODEL:
+        shutil.rmtree(folder / "made", ignore_errors=True)
+        (folder / "made").mkdir()
+        for rows in (folder / "lake" / "warehouse" / "tables").glob("click_rate_*/*/*.parquet"):
+            shutil.copy(rows, folder / "made" / f"{rows.parent.name}.parquet")
+        (metrics,) = (folder / "lake" / "bundles").glob("**/metrics.json")
+        found["log_loss"] = json.loads(metrics.read_text(encoding="utf-8"))["holdout"]["log_loss"]
     shutil.rmtree(folder / "lake")
     return found
+
+
+def _run_flow(folder: Path, python: str) -> dict[str, Any]:
+    """With the CPU of its server, which has started already."""
+    work = folder.absolute() / "flow"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    with prefect_server(python, work, prefect_settings(work)) as (url, spent):
+        words = ["--one", PREFECT, "--folder", str(folder), "--python", python, "--url", url]
+        found = in_own_process("bench.whole_day", words)
+        found["server_cpu_seconds"] = spent()
+    found["cpu_seconds"] += found["server_cpu_seconds"]
+    for name in (f"{FIRST + timedelta(days=after)}.parquet" for after in range((LAST - FIRST).days + 1)):
+        _same_rows(folder / "made" / name, work / "out" / "click_rate" / name)  # the pipeline has been first
+    (metrics,) = (work / "out" / "bundle").glob("*/metrics.json")
+    found["log_loss"] = json.loads(metrics.read_text(encoding="utf-8"))["log_loss"]
+    shutil.rmtree(work)
+    return found
+
+
+def _same_rows(ours: Path, theirs: Path) -> None:
+    """AssertionError unless the two files of training rows hold the same, in whatever order."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    left, right = (pq.read_table(path, partitioning=None).sort_by("impression_id") for path in (ours, theirs))
+    left = left.drop_columns("date")
+    if left.num_rows != right.num_rows or set(left.column_names) != set(right.column_names):
+        raise AssertionError(f"{theirs} has {right.num_rows} rows of {right.column_names}, unlike {ours}.")
+    for field in left.schema:
+        one, other = left[field.name], right[field.name].cast(field.type)
+        if pa.types.is_floating(field.type):
+            same = np.allclose(one.to_numpy(), other.to_numpy(), rtol=_CLOSE, atol=0, equal_nan=True)
+        else:
+            same = one.equals(other)
+        if not same:
+            raise AssertionError(f"{field.name} of {theirs} is not as in {ours}.")
 
 
 def script() -> None:
@@ -71,17 +145,20 @@ def script() -> None:
         step.output().written(step.make(draft, replace=False))
 
 
-def _measured(name: str, folder: Path) -> dict[str, float]:
-    """What the contender and its children cost, in settings of its own."""
+def _measured(name: str, folder: Path, python: str, server: str) -> dict[str, float]:
+    """What the contender and its children cost, in settings of its own. `server` is the address of Prefect's."""
     settings = folder / "luigi.cfg"
     settings.write_text(
         f"[dsp]\nenvironment = bench\nlake = {folder}/lake\nraw = {folder}/raw\nfirst_date = {FIRST}\n",
         encoding="utf-8",
     )
+    environment = {**os.environ, "LUIGI_CONFIG_PATH": str(settings)}
+    if server:
+        environment = {**prefect_settings(folder.absolute() / "flow"), "PREFECT_API_URL": server}
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", *CONTENDERS[name]],
-        env={**os.environ, "LUIGI_CONFIG_PATH": str(settings)},
+        [python, "-m", *(word.format(folder=folder) for word in CONTENDERS[name])],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -101,12 +178,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", choices=tuple(CONTENDERS))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--url", default="", help="Prefect's server")
     parser.add_argument("--script", action="store_true", help="be the script")
     options = parser.parse_args(arguments)
     if options.script:
         script()
     else:
-        print(json.dumps(_measured(options.one, options.folder)))
+        print(json.dumps(_measured(options.one, options.folder, options.python, options.url)))
 
 
 if __name__ == "__main__":

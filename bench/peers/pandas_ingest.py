@@ -6,15 +6,37 @@ import gzip
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.measure import cost
 from bench.tsv import COLUMNS, FRACTIONS, NUMBERS, ORIGINS, OURS
 from dsp_pipeline.meter import Meter
 
 
+def json_lines(file: str) -> Any:
+    """A column for each field of the lines, in the simulator's names."""
+    import pandas as pd  # type: ignore[import-untyped]
+
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        return pd.json_normalize([json.loads(line) for line in lines])
+
+
+def impressions(rows: Any) -> Any:
+    """Typed, in the names of the event; `rows` are in those of bench/tsv.py."""
+    import pandas as pd
+
+    rows["ts"] = pd.to_datetime(rows["ts"], format="ISO8601", utc=True).astype("datetime64[us, UTC]")
+    size = rows["size"].str.extract(r"(?P<placement_width>\d+)x(?P<placement_height>\d+)").astype("int64")
+    rows = rows.drop(columns="size").join(size)
+    for price in ("floor", "price", "paid"):
+        rows[price] *= 10
+    rows["currency"] = "CNY"
+    return rows.rename(columns=OURS)
+
+
 def main() -> None:
     meter = Meter()
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     out, *files = sys.argv[1:]
     for file in files:
@@ -24,16 +46,8 @@ def main() -> None:
             rows = pd.read_csv(file, sep="\t", header=None, names=list(COLUMNS), dtype=types, keep_default_na=False)
             rows["tags"] = rows["tags"].map(lambda tags: tags.split(",") if tags else [])
         else:
-            with gzip.open(file, "rt", encoding="utf-8") as lines:
-                rows = pd.json_normalize([json.loads(line) for line in lines])
-            rows = rows.rename(columns={origin: name for name, origin in ORIGINS.items()})
-        rows["ts"] = pd.to_datetime(rows["ts"], format="ISO8601", utc=True).astype("datetime64[us, UTC]")
-        size = rows["size"].str.extract(r"(?P<placement_width>\d+)x(?P<placement_height>\d+)").astype("int64")
-        rows = rows.drop(columns="size").join(size)
-        for price in ("floor", "price", "paid"):
-            rows[price] *= 10
-        rows["currency"] = "CNY"
-        rows = rows.rename(columns=OURS)
+            rows = json_lines(file).rename(columns={origin: name for name, origin in ORIGINS.items()})
+        rows = impressions(rows)
         rows.to_parquet(Path(out) / f"{Path(file).name}.parquet", compression="zstd", index=False)
     print(json.dumps(cost(meter)))
 
