@@ -48,9 +48,9 @@ def s3_test_client(url: str) -> Any:
     return s3_client(**S3Server.settings_of(url))
 
 
-def new_bucket(*, versioned: bool = True) -> str:
-    """Its name. Our lakes keep versions."""
-    client, name = s3_test_client(s3_server().url), f"test-{secrets.token_hex(8)}"
+def new_bucket(client: Any = None, *, versioned: bool = True) -> str:
+    """Its name; in the S3 of this test process, or where the client leads to. Our lakes keep versions."""
+    client, name = client or s3_test_client(s3_server().url), f"test-{secrets.token_hex(8)}"
     client.create_bucket(Bucket=name)
     if versioned:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from console.standins.s3 import S3Server
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import Draft, Receipt
 from dsp_pipeline.registry.pointer import HISTORY, Pointer, pointer_to
@@ -25,13 +27,28 @@ from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
-from tests.contracts.implementations import s3_bucket
+from dsp_pipeline.storage.s3 import S3Bucket, s3_client
+from tests.contracts.implementations import new_bucket
 from tests.faults.staged import Writer
 from tests.faults.tally import FULL, Count
 from tests.registry.bundles import IDENTITY, make_bundle
 
 ADDRESS = "ingest/click-0a1b2c/2026-11-18T05"
-STORES: dict[str, Callable[[Path], ObjectStore]] = {"a folder": LocalFolder, "S3": s3_bucket}
+
+
+@cache
+def _client() -> Any:
+    """Of an S3 whose listings come in pages as long as S3's: those of five that others want take most of the time."""
+    server = S3Server()
+    atexit.register(server.stop)
+    return s3_client(**S3Server.settings_of(server.url))
+
+
+def _bucket(_: Path) -> S3Bucket:
+    return S3Bucket(new_bucket(_client()), "lake", client=_client)
+
+
+STORES: dict[str, Callable[[Path], ObjectStore]] = {"a folder": LocalFolder, "S3": _bucket}
 _LATER = timedelta(days=1)
 _WHICH = st.integers(0, 3)
 
@@ -52,9 +69,10 @@ class _Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.writers)
     @rule(which=_WHICH, steps=st.integers(1, 4))
     def a_writer_goes_on(self, which: int, steps: int) -> None:
-        for _ in range(steps):
+        for step in range(steps):
+            if step:  # after the last one the invariant looks
+                self.looked_at()
             self.writers[which % len(self.writers)].advance()
-            self.looked_at()
             self.steps += 1
 
     @precondition(lambda self: self.writers)
@@ -237,7 +255,7 @@ def _roll_back(store: ObjectStore) -> None:
 @pytest.mark.parametrize("store", list(STORES))
 def test_no_order_of_steps_and_deaths_breaks_a_promise(store: str, machine: type[_Machine], count: Count) -> None:
     """A receipt names what is whole, and the first stays; a pointer leads to a whole bundle, and no move is lost."""
-    examples = {"a folder": 300 if FULL else 40, "S3": 40 if FULL else 6}[store]
+    examples = {"a folder": 300 if FULL else 40, "S3": 40 if FULL else 4}[store]
     made: dict[str, Any] = {"make_store": staticmethod(STORES[store]), "count": staticmethod(count)}
     run_state_machine_as_test(
         type(machine.__name__, (machine,), made),

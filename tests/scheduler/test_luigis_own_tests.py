@@ -27,7 +27,7 @@ LEFT_OUT = (
     *("test_datadog_metrics_collector", "test_has_task_history", "test_dynamic_dependencies_other_module"),
     *("StableDoneCooldownSecsTest", "ConcurrentRunningResourcesTest", "test_get_work_speed"),
 )
-AT_ONCE = 5  # processes: luigi's tests sleep for most of their time
+AT_ONCE = 4  # processes: luigi's tests sleep for most of their time, and each begins with three seconds of imports
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,16 @@ def test_luigis_tests_pass_with_our_scheduler(sources: Path, tmp_path: Path) -> 
         [
             *(sys.executable, "-W", "ignore", "-m", "pytest", "-v", "-c", os.devnull, "--rootdir", str(sources)),
             *("-p", "tests.scheduler.in_luigis_place", "-p", "no:cacheprovider", "-W", "ignore", "-k", left_out),
-            *("-n", str(AT_ONCE), "--basetemp", str(tmp_path / "base"), *(f"test/{name}.py" for name in FILES)),
+            *("-p", "xdist", "-n", str(AT_ONCE), "--basetemp", str(tmp_path / "base")),
+            *(f"test/{name}.py" for name in FILES),
         ],
         cwd=sources,
-        env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{sources / 'test'}", "TMPDIR": str(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{sources / 'test'}",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "TMPDIR": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         check=False,
