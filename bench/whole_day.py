@@ -15,8 +15,11 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from configparser import ConfigParser
+from contextlib import contextmanager, nullcontext
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,16 +28,20 @@ from typing import Any
 from bench.measure import by_turns, in_own_process, median
 from bench.part import Figure, Measured, Sizes, alone, compared
 from bench.peers import MissingPeerError, python_of
-from bench.servers import EndedEarlyError, prefect_server, prefect_settings
+from bench.servers import EndedEarlyError, Serving, prefect_server, prefect_settings, served
 
 DATA = Path(".cache/bench/whole_day")
 FIRST, LAST, DAYS = date(2026, 11, 1), date(2026, 11, 3), 4  # what is made of LAST needs the clicks of the day after
 ONE_MODEL, PREFECT, PEER = "pipeline, one model", "Prefect + pandas", "pandas_flow"
-_LUIGI, _OF_LAST = ("luigi", "--module", "tasks"), ("--date", str(LAST), "--local-scheduler")
+TWO_WORKERS = f"{ONE_MODEL}, 2 workers"
+_LUIGI, _OF_LAST = ("luigi", "--module", "tasks"), ("--date", str(LAST))
+_EXPORT = (*_LUIGI, "ExportModel", "--experiment", "click_rate_baseline", *_OF_LAST)
+_LUIGID = (sys.executable, "-m", "scheduler", "--state-path", "state", "--port")
 CONTENDERS = {
-    "pipeline": (*_LUIGI, "DailyPipeline", *_OF_LAST),
+    "pipeline": (*_LUIGI, "DailyPipeline", *_OF_LAST, "--local-scheduler"),
     "script": ("bench.whole_day", "--script"),
-    ONE_MODEL: (*_LUIGI, "ExportModel", "--experiment", "click_rate_baseline", *_OF_LAST),
+    ONE_MODEL: (*_EXPORT, "--local-scheduler"),
+    TWO_WORKERS: (*_EXPORT, "--scheduler-url", "{url}"),
     PREFECT: (f"bench.peers.{PEER}", "{folder}/raw", "{folder}/flow/out", str(FIRST), str(LAST)),
 }
 _CLOSE = 1e-9  # of a number of a training row, relative
@@ -53,10 +60,12 @@ def measure(sizes: Sizes) -> Measured:
     ]
     try:
         python = str(Path(python_of(PEER)).absolute())
-        cases = {ONE_MODEL: partial(_run, ONE_MODEL, folder), PREFECT: partial(_run_flow, folder, python)}
-        runs |= by_turns(cases, sizes.times)
+        ours = {name: partial(_run, name, folder) for name in (ONE_MODEL, TWO_WORKERS)}
+        runs |= by_turns({**ours, PREFECT: partial(_run_flow, folder, python)}, sizes.times)
         _same_quality(runs[ONE_MODEL], runs[PREFECT])
         figures += [
+            compared(runs, TWO_WORKERS, PREFECT, "seconds", target=1 / 3),
+            compared(runs, TWO_WORKERS, PREFECT),
             compared(runs, ONE_MODEL, PREFECT, "seconds", target=1 / 3),
             compared(runs, ONE_MODEL, PREFECT),
             compared(runs, ONE_MODEL, PREFECT, "peak_bytes"),
@@ -83,10 +92,15 @@ def _logs(impressions: int) -> Path:
 
 
 def _run(name: str, folder: Path) -> dict[str, Any]:
+    """With the CPU of luigid, where there is one, which has started already."""
     shutil.rmtree(folder / "lake", ignore_errors=True)
-    found = in_own_process("bench.whole_day", ["--one", name, "--folder", str(folder)])
+    serving = _luigid(folder) if name == TWO_WORKERS else nullcontext(("", lambda: 0.0))
+    with serving as (url, spent):
+        found = in_own_process("bench.whole_day", ["--one", name, "--folder", str(folder), "--url", url])
+        found["server_cpu_seconds"] = spent()
+    found["cpu_seconds"] += found["server_cpu_seconds"]
     found["outputs"] = sum(1 for _ in (folder / "lake").glob("**/receipts/**/*.json"))
-    if name == ONE_MODEL:
+    if name in (ONE_MODEL, TWO_WORKERS):
         shutil.rmtree(folder / "made", ignore_errors=True)
         (folder / "made").mkdir()
         for rows in (folder / "lake" / "warehouse" / "tables").glob("click_rate_*/*/*.parquet"):
@@ -95,6 +109,15 @@ def _run(name: str, folder: Path) -> dict[str, Any]:
         found["log_loss"] = json.loads(metrics.read_text(encoding="utf-8"))["holdout"]["log_loss"]
     shutil.rmtree(folder / "lake")
     return found
+
+
+@contextmanager
+def _luigid(folder: Path) -> Iterator[Serving]:
+    work = folder.absolute() / "luigid"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    with served(_LUIGID, work, {**os.environ, "PYTHONPATH": str(Path.cwd())}, health="/api/is_paused") as serving:
+        yield serving
 
 
 def _run_flow(folder: Path, python: str) -> dict[str, Any]:
@@ -146,28 +169,32 @@ def script() -> None:
 
 
 def _measured(name: str, folder: Path, python: str, server: str) -> dict[str, float]:
-    """What the contender and its children cost, in settings of its own. `server` is the address of Prefect's."""
-    settings = folder / "luigi.cfg"
-    settings.write_text(
-        f"[dsp]\nenvironment = bench\nlake = {folder}/lake\nraw = {folder}/raw\nfirst_date = {FIRST}\n",
-        encoding="utf-8",
+    """What the contender and its children cost, in settings of its own. `server` is whom they ask."""
+    settings = ConfigParser()
+    settings.read("luigi.cfg", encoding="utf-8")
+    settings["dsp"].update(
+        {"environment": "bench", "lake": f"{folder}/lake", "raw": f"{folder}/raw", "first_date": str(FIRST)}
     )
-    environment = {**os.environ, "LUIGI_CONFIG_PATH": str(settings)}
-    if server:
+    with (folder / "luigi.cfg").open("w", encoding="utf-8") as file:
+        settings.write(file)
+    environment = {**os.environ, "LUIGI_CONFIG_PATH": str(folder / "luigi.cfg")}
+    if name == PREFECT:
         environment = {**prefect_settings(folder.absolute() / "flow"), "PREFECT_API_URL": server}
-    began = time.perf_counter()
-    done = subprocess.run(
-        [python, "-m", *(word.format(folder=folder) for word in CONTENDERS[name])],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    command = [python, "-m", *(word.format(folder=folder, url=server) for word in CONTENDERS[name])]
+    with tempfile.TemporaryFile("w+") as said:
+        began = time.perf_counter()
+        started = [
+            subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            for _ in range(2 if name == TWO_WORKERS else 1)
+        ]
+        codes = [one.wait() for one in started]
+        seconds = time.perf_counter() - began
+        if any(codes):
+            said.seek(0)
+            raise SystemExit(f"{name} failed:\n{said.read()[-4000:]}")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": seconds,
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "peak_bytes": used.ru_maxrss * 1024,
     }
@@ -179,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--one", choices=tuple(CONTENDERS))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--url", default="", help="Prefect's server")
+    parser.add_argument("--url", default="", help="of luigid, or of Prefect's server")
     parser.add_argument("--script", action="store_true", help="be the script")
     options = parser.parse_args(arguments)
     if options.script:

@@ -19,12 +19,15 @@ _hopeful_at: WeakKeyDictionary[Worker, float] = WeakKeyDictionary()
 
 
 def _stays(worker: Worker, answer: Any) -> bool:
-    """Luigi's keep_alive waits for every pending task, and so for ever when raw logs have not arrived.
+    """Luigi's keep_alive waits for every pending task, and so for ever when raw logs have not arrived; and for no
+    running one, and so leaves, as one that has failed, while another worker makes the last.
 
     When the scheduler has no task for this worker, only a task at work elsewhere can bring one.
     """
     if worker._assistant or answer.running_tasks:
         _hopeful_at[worker] = time.monotonic()
+    if answer.running_tasks:
+        return bool(worker._config.keep_alive)
     hopeful = time.monotonic() - _hopeful_at.setdefault(worker, time.monotonic()) < _GRACE
     return bool(hopeful and _luigi_stays(worker, answer))
 
