@@ -34,7 +34,7 @@ THREADS, MEMORY_MB = 2, 300
 
 def measure(sizes: Sizes) -> Measured:
     folder = warehouse_of(sizes.impressions)
-    runs = by_turns({name: partial(_run, name, folder) for name in ("pipeline", "DuckDB bare")}, sizes.times)
+    runs = by_turns({name: partial(run, name, folder) for name in ("pipeline", "DuckDB bare")}, sizes.times)
     if (ours := runs["pipeline"][0]["rows"]) != (theirs := runs["DuckDB bare"][0]["rows"]):
         raise AssertionError(f"DuckDB built other tables ({theirs}) than the pipeline ({ours}).")
     figures = [
@@ -96,7 +96,8 @@ def _linked(folder: Path, name: str) -> str:
     return name
 
 
-def _run(name: str, folder: Path) -> dict[str, Any]:
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """What a contender spent on all tables of a folder of `warehouse_of`."""
     _linked(folder, "run")
     shutil.rmtree(folder / "bare", ignore_errors=True)
     found = in_own_process("bench.features", ["--one", name, "--folder", str(folder)])

@@ -1,42 +1,73 @@
-"""How an ingest grows with its hour: time and peak memory of 1×, 2×, 4× the lines, decoded as one."""
+"""How work grows: CPU a unit and peak memory of 1×, 2×, 4× as much of it, each size in the same run.
+
+Ingest of an hour's lines, features of a day's impressions, hours that are complete already, and in `--full` the whole
+day. How training grows is told by bench/train.py, and how tasks do by bench/orchestration.py.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.ingest import DATA, logs
+from bench import features, ingest, nothing_to_do, whole_day
 from bench.measure import by_turns, in_own_process, median
-from bench.part import Measured, Sizes, alone
+from bench.part import FULL, Figure, Measured, Runs, Sizes, alone
 
 _DAY = 24
 
 
 def measure(sizes: Sizes) -> Measured:
-    folder, largest = logs(sizes.lines), max(sizes.growth)
+    """Of each work, its largest size beside its smallest, and those between."""
+    largest, figures, runs = max(sizes.growth), [], {}
+    for work, run in _works(sizes).items():
+        cases = {f"{more}x": partial(run, more, largest) for more in sizes.growth}
+        runs[work] = by_turns(cases, sizes.times)
+        figures += grown(runs[work], sizes, work)
+    return Measured(figures, {"growth": list(sizes.growth), **runs})
 
-    def run(more: int) -> dict[str, Any]:
-        out = DATA / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        hours = str(_DAY * more // largest)
-        options = ["--one", "pipeline", "--form", "json", "--logs", str(folder), "--out", str(out), "--hours", hours]
-        return in_own_process("bench.ingest", options)
 
-    runs = by_turns({f"{more}x": partial(run, more) for more in sizes.growth}, sizes.times)
+def grown(runs: Runs, sizes: Sizes, work: str, target: float | None = 1.1) -> list[Figure]:
+    """CPU a unit and memory at each size, beside those at the smallest, which `runs` has as "1x"."""
     figures = []
+    base = runs[f"{sizes.growth[0]}x"]
     for more in sizes.growth[1:]:
-        mine, base = runs[f"{more}x"], runs[f"{sizes.growth[0]}x"]
-        for key, word, by in (("cpu_seconds", "CPU per line", more), ("peak_bytes", "memory", 1)):
+        mine = runs[f"{more}x"]
+        for key, word, by in (("cpu_seconds", "CPU a unit", more), ("peak_bytes", "memory", 1)):
             figures.append(
                 replace(
                     alone(runs, f"{more}x"),
-                    contender=f"ingest of {more}x the lines",
+                    contender=f"{more}x {work}",
                     beside=f"{word} at 1x",
                     ratio=median(mine, key) / median(base, key) / by,
-                    target=1.1 if key == "cpu_seconds" else None,
+                    target=target if key == "cpu_seconds" else None,
                 )
             )
-    return Measured(figures, {"lines": sizes.lines, **runs})
+    return figures
+
+
+def _works(sizes: Sizes) -> Mapping[str, Callable[[int, int], dict[str, Any]]]:
+    """Each makes so many of that many parts of its largest size."""
+    lines = ingest.logs(sizes.lines)
+
+    def ingested(more: int, largest: int) -> dict[str, Any]:
+        out = ingest.DATA / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        options = ["--one", "pipeline", "--form", "json", "--logs", str(lines), "--out", str(out)]
+        return in_own_process("bench.ingest", [*options, "--hours", str(_DAY * more // largest)])
+
+    def built(more: int, largest: int) -> dict[str, Any]:
+        return features.run("pipeline", features.warehouse_of(sizes.impressions * more // largest))
+
+    def complete(more: int, largest: int) -> dict[str, Any]:
+        hours = sizes.hours * more // largest
+        return nothing_to_do.run("pipeline", str(nothing_to_do.year_of(hours)), hours)
+
+    def whole(more: int, largest: int) -> dict[str, Any]:
+        return whole_day.run("pipeline", whole_day.logs(sizes.whole * more // largest))
+
+    works = {"the lines ingested": ingested, "the impressions built": built, "the complete hours": complete}
+    return {**works, **({"the whole day": whole} if sizes.name == FULL.name else {})}

@@ -46,12 +46,12 @@ def _keys(hours: int) -> list[str]:
 
 
 def measure(sizes: Sizes) -> Measured:
-    local = _folder(sizes.hours)
-    runs = {"local": by_turns({name: partial(_run, name, str(local), sizes.hours) for name in CONTENDERS}, sizes.times)}
+    local = year_of(sizes.hours)
+    runs = {"local": by_turns({name: partial(run, name, str(local), sizes.hours) for name in CONTENDERS}, sizes.times)}
     with S3Server() as server:
         _fill(server.url, sizes.s3_hours)
         runs["S3"] = by_turns(
-            {name: partial(_run, name, server.url, sizes.s3_hours) for name in CONTENDERS}, sizes.times
+            {name: partial(run, name, server.url, sizes.s3_hours) for name in CONTENDERS}, sizes.times
         )
     figures = []
     for place, found in runs.items():
@@ -68,7 +68,8 @@ def measure(sizes: Sizes) -> Measured:
     return Measured(figures, {"hours": sizes.hours, "s3_hours": sizes.s3_hours, "shelves": len(SHELVES), **runs})
 
 
-def _folder(hours: int) -> Path:
+def year_of(hours: int) -> Path:
+    """A folder in which so many hours of each event are complete; made if it is not there."""
     folder = DATA / str(hours)
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +88,8 @@ def _fill(url: str, hours: int) -> None:
             pass
 
 
-def _run(name: str, place: str, hours: int) -> dict[str, Any]:
+def run(name: str, place: str, hours: int) -> dict[str, Any]:
+    """What a contender spent; `place` is a folder, or the URL of an S3."""
     return in_own_process("bench.nothing_to_do", ["--one", name, "--place", place, "--hours", str(hours)])
 
 

@@ -49,8 +49,8 @@ _SAME_LOSS = 0.02  # of the held-out log losses, relative: trees of other sample
 
 
 def measure(sizes: Sizes) -> Measured:
-    folder = _logs(sizes.whole)
-    runs = by_turns({name: partial(_run, name, folder) for name in ("pipeline", "script")}, sizes.times)
+    folder = logs(sizes.whole)
+    runs = by_turns({name: partial(run, name, folder) for name in ("pipeline", "script")}, sizes.times)
     if (ours := runs["pipeline"][0]["outputs"]) != (theirs := runs["script"][0]["outputs"]):
         raise AssertionError(f"the script made {theirs} outputs, the pipeline {ours}.")
     figures = [
@@ -60,7 +60,7 @@ def measure(sizes: Sizes) -> Measured:
     ]
     try:
         python = str(Path(python_of(PEER)).absolute())
-        ours = {name: partial(_run, name, folder) for name in (ONE_MODEL, TWO_WORKERS)}
+        ours = {name: partial(run, name, folder) for name in (ONE_MODEL, TWO_WORKERS)}
         runs |= by_turns({**ours, PREFECT: partial(_run_flow, folder, python)}, sizes.times)
         _same_quality(runs[ONE_MODEL], runs[PREFECT])
         figures += [
@@ -82,7 +82,8 @@ def _same_quality(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any
         raise AssertionError(f"the model of {PREFECT} has a log loss of {other:.5f}, the pipeline's of {mine:.5f}.")
 
 
-def _logs(impressions: int) -> Path:
+def logs(impressions: int) -> Path:
+    """A folder with so many a day in raw/; made if they are not there."""
     from dsp_pipeline.simulator.parameters import Simulation
     from dsp_pipeline.simulator.simulate import simulate
 
@@ -91,8 +92,8 @@ def _logs(impressions: int) -> Path:
     return folder
 
 
-def _run(name: str, folder: Path) -> dict[str, Any]:
-    """With the CPU of luigid, where there is one, which has started already."""
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """What a contender spent, with the CPU of luigid, where there is one, which has started already."""
     shutil.rmtree(folder / "lake", ignore_errors=True)
     serving = _luigid(folder) if name == TWO_WORKERS else nullcontext(("", lambda: 0.0))
     with serving as (url, spent):
