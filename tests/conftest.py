@@ -30,6 +30,7 @@ _TOGETHER = (
     "tests/simulator/test_traffic.py",
     "tests/sql/test_oracles.py",
     "tests/sql/test_one_sql_two_engines.py",
+    "tests/standins/",
     "tests/tasks/",
     "tests/registry/test_mlflow.py",
     "tests/training/test_dask.py",
