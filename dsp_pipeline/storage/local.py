@@ -60,7 +60,7 @@ class LocalFolder:
 
     def list(self, prefix: str) -> Iterator[Stored]:
         folder, slash, _ = prefix.rpartition("/")
-        found = self._walk(str(self.root / checked(folder) if slash else self.root))
+        found = self._walk(str(self.root / checked(folder) if slash else self.root), folder + slash)
         yield from sorted((stored for stored in found if stored.key.startswith(prefix)), key=lambda one: one.key)
 
     def delete(self, key: str) -> None:
@@ -71,7 +71,7 @@ class LocalFolder:
         except OSError as error:
             raise StorageError(f"{self.root / key} cannot be removed: {error.strerror}.") from error
 
-    def _walk(self, folder: str) -> Iterator[Stored]:
+    def _walk(self, folder: str, prefix: str) -> Iterator[Stored]:
         try:
             entries = list(os.scandir(folder))
         except (FileNotFoundError, NotADirectoryError):
@@ -82,13 +82,13 @@ class LocalFolder:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from self._walk(entry.path)
+                yield from self._walk(entry.path, f"{prefix}{entry.name}/")
                 continue
             try:
                 facts = entry.stat()
             except FileNotFoundError:
                 continue  # removed since the scan
-            yield Stored(os.path.relpath(entry.path, self.root), facts.st_size, _etag(facts), facts.st_mtime)
+            yield Stored(prefix + entry.name, facts.st_size, _etag(facts), facts.st_mtime)
 
     def _aside(self, data: bytes | Path) -> Path:
         """The bytes under a name that no listing shows, on the same disk as the target."""
