@@ -204,19 +204,24 @@ def killed_at(
 
     With `beside` another worker, who knows nothing of it, makes the same at the same time, and ends well.
     """
-    lake.unmake(step)
-    done = lake.run(*step.command)
-    assert done.code == 0, done.text
+    for _ in range(2):  # the first makes what other tests have taken away of what it needs
+        lake.unmake(step)
+        done = lake.run(*step.command)
+        assert done.code == 0, done.text
     assert len(done.events) > 5, done.events
     assert_recovered(lake, step, expected, rows, count, "undisturbed", 0)
-    for moment in step.moments(len(done.events), short)[:: 3 if beside else 1]:
+    moments, kills = step.moments(len(done.events), short)[:: 3 if beside else 1], 0
+    for moment in moments:
         what = f"{step} killed before {done.events[moment]}"
         lake.unmake(step)
         first = lake.start(*step.command, kill_at=moment)
         if beside:
             second = lake.run(*step.command)
             assert second.code == 0, (what, second.text)
-        assert_recovered(lake, step, expected, rows, count, what, int(first.ended().killed))
+        killed = int(first.ended().killed)
+        kills += killed
+        assert_recovered(lake, step, expected, rows, count, what, killed)
+    assert beside or kills > len(moments) / 2  # one looks more often for the end of a query than another
 
 
 def assert_recovered(
