@@ -27,6 +27,7 @@ HOUR = f"{DAY}T05"
 _MODEL = ("--experiment", "click_rate_baseline", "--arm", "control", "--date", DAY)
 # What tells when and where something was made, and so differs from run to run.
 _TELLING = ("lineage.json", "card.html", "manifest.json")
+_EVERY = 10_000  # more moments than any step has
 KEPT = ("receipts/", "warehouse/receipts/", "serving/", "versions/", "decisions/", ".scratch/matplotlib/")
 
 
@@ -48,11 +49,10 @@ class Step:
     def makes(self, address: str) -> bool:
         return re.fullmatch(self.address, address) is not None
 
-    def moments(self, number: int, short: int) -> list[int]:
-        """All of so many moments; in the short form some of them, which the seed chooses."""
-        if FULL or number <= short:
-            return list(range(number))
-        return sorted(random.Random(f"{SEED} {self.task}").sample(range(number), short))  # noqa: S311
+    def moments(self, number: int, short: int, most: int = _EVERY) -> list[int]:
+        """Of so many moments `most`, in the short form `short`, which the seed chooses."""
+        wanted = min(number, most if FULL else short)
+        return sorted(random.Random(f"{SEED} {self.task}").sample(range(number), wanted))  # noqa: S311
 
 
 STEPS = (
@@ -198,9 +198,10 @@ def killed_at(
     count: Count,
     *,
     short: int,
+    most: int = _EVERY,
     beside: bool = False,
 ) -> None:
-    """Kill the step at each boundary (in the short form at so many), and each time see that it recovers.
+    """Kill the step at each boundary, at most at so many (in the short form `short`), and see that it recovers.
 
     With `beside` another worker, who knows nothing of it, makes the same at the same time, and ends well.
     """
@@ -210,7 +211,7 @@ def killed_at(
         assert done.code == 0, done.text
     assert len(done.events) > 5, done.events
     assert_recovered(lake, step, expected, rows, count, "undisturbed", 0)
-    moments, kills = step.moments(len(done.events), short)[:: 3 if beside else 1], 0
+    moments, kills = step.moments(len(done.events), short, most)[:: 3 if beside else 1], 0
     for moment in moments:
         what = f"{step} killed before {done.events[moment]}"
         lake.unmake(step)

@@ -26,6 +26,7 @@ from tests.faults.weather import BIGQUERY, S3, Weather
 _STEPS = [one for one in STEPS if FULL or one.task in ("S3LogIngest", "BigQueryLoad")]
 _TABLES = ("FeatureBuild", "BigQueryLoad")
 _WHOLE = Step("DailyPipeline", ("--date", DAY), "-")
+_MOST = 40  # moments of a step: TrainModel has 340, and half a minute passes with each
 _CLOCKS = [(step, hours) for step in _STEPS for hours in ((-30, 24 * 400) if FULL else (-1,))]
 full = pytest.mark.skipif(not FULL, reason="skipped: it takes minutes; `make test-faults` runs it")
 
@@ -77,14 +78,14 @@ def test_a_task_that_is_killed_before_any_request_is_made_by_the_next_run(
 ) -> None:
     """Or between its head and its body. What counts is whole at every moment, and all is as if nothing had been."""
     lake, expected = lakes(step)
-    killed_at(lake, step, _own(step, expected), lake.rows(step), count, short=4)
+    killed_at(lake, step, _own(step, expected), lake.rows(step), count, short=4, most=_MOST)
 
 
 @pytest.mark.parametrize("step", _STEPS, ids=str)
 def test_of_two_workers_one_is_killed_and_the_other_ends_well(step: Step, lakes: Lakes, count: Count) -> None:
     """On two machines, each with a scheduler of its own."""
     lake, expected = lakes(step)
-    killed_at(lake, step, _own(step, expected), lake.rows(step), count, short=1, beside=True)
+    killed_at(lake, step, _own(step, expected), lake.rows(step), count, short=1, most=_MOST, beside=True)
 
 
 @pytest.mark.parametrize(("step", "hours"), _CLOCKS, ids=str)
