@@ -92,7 +92,9 @@ def _show_facts(out: Console, facts: Mapping[str, Any]) -> None:
 
 
 def _show_model(out: Console, facts: Mapping[str, Any]) -> None:
-    out.print(f"{count(facts['trees'], 'tree')}, {count(facts['train']['positives'], 'positive')} to learn from.")
+    out.print(
+        f"{count(facts['trees'], 'tree')}, {count(facts['data']['train']['positives'], 'positive')} to learn from."
+    )
     judged = table("on the held-out day", "", right=[""])
     for name, value in facts["holdout"].items():
         said = "?" if value is None else number(value) if isinstance(value, int) else f"{value:.5f}"

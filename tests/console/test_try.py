@@ -286,6 +286,14 @@ def test_too_much_is_refused_before_it_is_read(lake: Folder) -> None:
     assert tried(lake, "click_rate", DAY, "--most-gb", "0.00001", "--sample")["sample"]
 
 
+def test_a_model_is_told_in_words(lake: Folder) -> None:
+    """Trees, positives, and what the held-out day says."""
+    done = answer(lake, "try", "TrainModel", "click_rate_baseline", DAY)
+    assert (done.code, done.err) == (0, ""), done.err
+    assert "to learn from." in done.out
+    assert "log loss" in done.out
+
+
 def test_partitions_of_unknown_size_are_estimated(lake: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """BigQuery does not tell how large a partition is that it has built: rows and types say about how large."""
     monkeypatch.setattr(Receipt, "size", 0)

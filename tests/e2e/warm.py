@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -89,7 +88,7 @@ def _become(told: list[str], folder: str, environment: dict[str, str], seconds: 
             sys.stderr.write(f"{code}\n")
             code = 1
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # which is ours to tell mistakes
         code = 1
     # What an interpreter does at its end, but for taking a thousand modules apart.
     threading._shutdown()  # type: ignore[attr-defined]
