@@ -26,10 +26,9 @@ def _stays(worker: Worker, answer: Any) -> bool:
     """
     if worker._assistant or answer.running_tasks:
         _hopeful_at[worker] = time.monotonic()
-    if answer.running_tasks:
-        return bool(worker._config.keep_alive)
     hopeful = time.monotonic() - _hopeful_at.setdefault(worker, time.monotonic()) < _GRACE
-    return bool(hopeful and _luigi_stays(worker, answer))
+    waited_for = answer._replace(n_pending_tasks=answer.n_pending_tasks + len(answer.running_tasks))
+    return bool(hopeful and _luigi_stays(worker, waited_for))
 
 
 def _runs(worker: Worker) -> bool:
