@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from bench import features, ingest, nothing_to_do, whole_day
-from bench.measure import by_turns, in_own_process, median
-from bench.part import FULL, Figure, Measured, Runs, Sizes, alone
+from bench.measure import by_turns, in_own_process
+from bench.part import FULL, Measured, Sizes, compared
 
 _DAY = 24
 
@@ -25,27 +25,12 @@ def measure(sizes: Sizes) -> Measured:
     for work, run in _works(sizes).items():
         cases = {f"{more}x": partial(run, more, largest) for more in sizes.growth}
         runs[work] = by_turns(cases, sizes.times)
-        figures += grown(runs[work], sizes, work)
+        for more in sizes.growth[1:]:
+            about = {"contender": f"{more}x {work}", "beside": "CPU a unit at 1x"}
+            figures.append(replace(compared(runs[work], f"{more}x", "1x", target=1.1, times=more), **about))
+            about["beside"] = "memory at 1x"
+            figures.append(replace(compared(runs[work], f"{more}x", "1x", "peak_bytes"), **about))
     return Measured(figures, {"growth": list(sizes.growth), **runs})
-
-
-def grown(runs: Runs, sizes: Sizes, work: str, target: float | None = 1.1) -> list[Figure]:
-    """CPU a unit and memory at each size, beside those at the smallest, which `runs` has as "1x"."""
-    figures = []
-    base = runs[f"{sizes.growth[0]}x"]
-    for more in sizes.growth[1:]:
-        mine = runs[f"{more}x"]
-        for key, word, by in (("cpu_seconds", "CPU a unit", more), ("peak_bytes", "memory", 1)):
-            figures.append(
-                replace(
-                    alone(runs, f"{more}x"),
-                    contender=f"{more}x {work}",
-                    beside=f"{word} at 1x",
-                    ratio=median(mine, key) / median(base, key) / by,
-                    target=target if key == "cpu_seconds" else None,
-                )
-            )
-    return figures
 
 
 def _works(sizes: Sizes) -> Mapping[str, Callable[[int, int], dict[str, Any]]]:

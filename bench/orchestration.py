@@ -26,7 +26,7 @@ from typing import Any
 from bench.measure import keep, median, table
 from bench.part import FULL, Figure, Measured, Sizes, alone, compared
 from bench.peers import MissingPeerError, python_of
-from bench.servers import EndedEarlyError, Serving, prefect_server, prefect_settings, served
+from bench.servers import LUIGID, EndedEarlyError, Serving, luigid, prefect_server, prefect_settings
 
 ADAY = 51  # tasks
 MODERATE_TASKS, FULL_TASKS = (204, 1_020), (204, 1_020, 4_998)
@@ -53,7 +53,6 @@ class Contender:
     most: int = 10_000  # tasks
 
 
-_OURS = (sys.executable, "-m", "scheduler", "--state-path", "state", "--port")
 _LUIGIS = (str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--state-path", "state", "--port")
 # With more tasks at once its server drops events, and never has all of them.
 _PREFECT: dict[str, Any] = {"peer": "prefect", "slow": True, "most": 2_000}
@@ -63,9 +62,9 @@ CONTENDERS = {
     "ours": Contender("luigi_tasks", ("--ours", "yes")),
     "luigid, 1 worker": Contender("luigi_tasks", server=_LUIGIS, slow=True),
     "luigid, 2 workers": Contender("luigi_tasks", workers=2, server=_LUIGIS, slow=True),
-    "our luigid, 1 worker": Contender("luigi_tasks", ("--ours", "yes"), server=_OURS),
-    "our luigid, 2 workers": Contender("luigi_tasks", ("--ours", "yes"), workers=2, server=_OURS),
-    "our luigid with history, 1 worker": Contender("luigi_tasks", ("--ours", "yes"), server=_OURS, history=True),
+    "our luigid, 1 worker": Contender("luigi_tasks", ("--ours", "yes"), server=LUIGID),
+    "our luigid, 2 workers": Contender("luigi_tasks", ("--ours", "yes"), workers=2, server=LUIGID),
+    "our luigid with history, 1 worker": Contender("luigi_tasks", ("--ours", "yes"), server=LUIGID, history=True),
     "gokart": Contender("gokart_tasks", peer="gokart", slow=True),
     "Prefect, until recorded": Contender("prefect_tasks", **_PREFECT),
     "Prefect without its log": Contender("prefect_tasks", ("--quiet", "yes"), **_PREFECT),
@@ -120,7 +119,7 @@ def _server(
     if contender.peer == "prefect":
         return prefect_server(python, work, environment)
     if contender.server:
-        return served(contender.server, work, environment, health="/api/is_paused")
+        return luigid(work, environment, contender.server)
     return nullcontext(("", partial(float, 0)))
 
 

@@ -92,8 +92,14 @@ def alone(runs: Runs, name: str, about: str = "") -> Figure:
 
 
 def compared(
-    runs: Runs, ours: str, beside: str, key: str = "cpu_seconds", target: float | None = None, about: str = ""
+    runs: Runs,
+    ours: str,
+    beside: str,
+    key: str = "cpu_seconds",
+    target: float | None = None,
+    about: str = "",
+    times: float = 1,
 ) -> Figure:
-    """The median of `key` of one contender over that of the other."""
-    ratio = median(runs[ours], key) / median(runs[beside], key)
+    """The median of `key` of one contender over that of the other, a unit where it did so many times the work."""
+    ratio = median(runs[ours], key) / median(runs[beside], key) / times
     return replace(alone(runs, ours, about), beside=f"{_WORDS[key]} of {beside}", ratio=ratio, target=target)

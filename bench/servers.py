@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 _PATIENCE = 120.0  # seconds until a server answers
+LUIGID = (sys.executable, "-m", "scheduler", "--state-path", "state", "--port")  # ours
 _PREFECT = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port")
 
 
@@ -28,6 +30,13 @@ Serving = tuple[str, Callable[[], float]]
 def prefect_settings(work: Path) -> dict[str, str]:
     """The environment of Prefect's programs, server and clients: its home is in the folder, not the user's."""
     return {**os.environ, "PYTHONWARNINGS": "ignore", "PREFECT_HOME": str(work / "prefect")}
+
+
+def luigid(
+    work: Path, environment: Mapping[str, str], command: Sequence[str] = LUIGID
+) -> AbstractContextManager[Serving]:
+    """Ours, or whose `command` it is, without its port."""
+    return served(command, work, environment, health="/api/is_paused")
 
 
 def prefect_server(python: str, work: Path, environment: Mapping[str, str]) -> AbstractContextManager[Serving]:

@@ -78,9 +78,8 @@ def measure(sizes: Sizes) -> Measured:
         target = FLAT if name != "bare" else None
         one = compared(by_size, last, first, "peak_bytes", target)
         figures.append(replace(one, contender=f"{about}memory", beside=f"memory at {first}"))
-        one = compared(by_size, last, first)
-        a_row = (one.ratio or 0) * sizes.growth[0] / sizes.growth[-1]
-        figures.append(replace(one, contender=f"{about}CPU", beside=f"CPU a row at {first}", ratio=a_row))
+        one = compared(by_size, last, first, times=sizes.growth[-1] / sizes.growth[0])
+        figures.append(replace(one, contender=f"{about}CPU", beside=f"CPU a row at {first}"))
     return Measured(figures, {"rows": sizes.rows, "base": sizes.base, "time": timed, "memory": weighed})
 
 

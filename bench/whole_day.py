@@ -28,7 +28,7 @@ from typing import Any
 from bench.measure import by_turns, in_own_process, median
 from bench.part import Figure, Measured, Sizes, alone, compared
 from bench.peers import MissingPeerError, python_of
-from bench.servers import EndedEarlyError, Serving, prefect_server, prefect_settings, served
+from bench.servers import EndedEarlyError, Serving, luigid, prefect_server, prefect_settings
 
 DATA = Path(".cache/bench/whole_day")
 FIRST, LAST, DAYS = date(2026, 11, 1), date(2026, 11, 3), 4  # what is made of LAST needs the clicks of the day after
@@ -36,7 +36,6 @@ ONE_MODEL, PREFECT, PEER = "pipeline, one model", "Prefect + pandas", "pandas_fl
 TWO_WORKERS = f"{ONE_MODEL}, 2 workers"
 _LUIGI, _OF_LAST = ("luigi", "--module", "tasks"), ("--date", str(LAST))
 _EXPORT = (*_LUIGI, "ExportModel", "--experiment", "click_rate_baseline", *_OF_LAST)
-_LUIGID = (sys.executable, "-m", "scheduler", "--state-path", "state", "--port")
 CONTENDERS = {
     "pipeline": (*_LUIGI, "DailyPipeline", *_OF_LAST, "--local-scheduler"),
     "script": ("bench.whole_day", "--script"),
@@ -117,7 +116,7 @@ def _luigid(folder: Path) -> Iterator[Serving]:
     work = folder.absolute() / "luigid"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    with served(_LUIGID, work, {**os.environ, "PYTHONPATH": str(Path.cwd())}, health="/api/is_paused") as serving:
+    with luigid(work, {**os.environ, "PYTHONPATH": str(Path.cwd())}) as serving:
         yield serving
 
 
