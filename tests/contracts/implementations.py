@@ -36,9 +36,9 @@ def duckdb_warehouse(root: Path) -> DuckDBWarehouse:
 
 
 @cache
-def s3_server() -> S3Server:
+def s3_server(keys_a_page: int = 5) -> S3Server:
     """The S3 of this test process. Its listings come in small pages, as long ones do from S3."""
-    server = S3Server(keys_a_page=5)
+    server = S3Server(keys_a_page=keys_a_page)
     atexit.register(server.stop)
     return server
 
@@ -48,9 +48,9 @@ def s3_test_client(url: str) -> Any:
     return s3_client(**S3Server.settings_of(url))
 
 
-def new_bucket(client: Any = None, *, versioned: bool = True) -> str:
-    """Its name; in the S3 of this test process, or where the client leads to. Our lakes keep versions."""
-    client, name = client or s3_test_client(s3_server().url), f"test-{secrets.token_hex(8)}"
+def new_bucket(server: S3Server | None = None, *, versioned: bool = True) -> str:
+    """Its name. Our lakes keep versions."""
+    client, name = s3_test_client((server or s3_server()).url), f"test-{secrets.token_hex(8)}"
     client.create_bucket(Bucket=name)
     if versioned:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -67,11 +67,16 @@ def s3_bucket(root: Path) -> S3Bucket:
     return S3Bucket(bucket, "lake", client=partial(s3_test_client, url))
 
 
+def need_bigquery() -> None:
+    """Skip where the stand-in cannot run."""
+    if python_for_bigquery() is None:
+        pytest.skip("skipped: no Python 3.13")
+
+
 @cache
 def bigquery_server() -> BigQueryServer:
     """The BigQuery of this test process."""
-    if python_for_bigquery() is None:
-        pytest.skip("skipped: no Python 3.13")
+    need_bigquery()
     server = BigQueryServer(Path(tempfile.mkdtemp(prefix="bigquery-")))
     server.start()
     atexit.register(server.stop)

@@ -21,7 +21,7 @@ from dsp_pipeline.settings import BigQuerySettings
 from dsp_pipeline.warehouse.base import Slice, Warehouse
 from dsp_pipeline.warehouse.bigquery import BigQueryWarehouse
 from dsp_pipeline.warehouse.fit import BATCH_ROWS
-from tests.contracts.implementations import bigquery_warehouse, python_for_bigquery
+from tests.contracts.implementations import bigquery_warehouse, need_bigquery
 from tests.contracts.rows import CLICK, HOUR, PARTITION, draft, load, make_clicks, parquet, parquet_of, read
 from tests.faults.proxy import Change, FaultProxy
 
@@ -132,8 +132,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    if python_for_bigquery() is None:
-        pytest.skip("skipped: no Python 3.13")
+    need_bigquery()
     root = tmp_path_factory.mktemp("cloud")
     with GcsServer(root / "gcs") as gcs, BigQueryServer(root / "bigquery", gcs=gcs.url) as server:
         yield Cloud(gcs, server, root)

@@ -202,9 +202,9 @@ def ended(process: subprocess.Popen[str]) -> Done:
     return Done(process.returncode, text)
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Look again and again until it is so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come about"
         time.sleep(0.01)

@@ -17,11 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from console.standins.bigquery import python_for_bigquery
 from console.standins.cloud import DATASET, PROJECT, Cloud
 from dsp_pipeline.registry.bundle import Bundle
 from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.local import LocalFolder
+from tests.contracts.implementations import need_bigquery
 from tests.e2e.folder import DAY, FIRST, Done, Folder, ended, only, ran, wait_until
 from tests.e2e.folder import PROJECT as CHECKOUT
 from tests.e2e.scheduler import luigid
@@ -88,8 +88,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    if python_for_bigquery() is None:
-        pytest.skip("skipped: no Python 3.13")
+    need_bigquery()
     work = tmp_path_factory.mktemp("cloud")
     local = Folder(work / "local")
     local.simulate(impressions_per_day=600)

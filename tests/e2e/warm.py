@@ -18,10 +18,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _one_at_a_time = threading.Lock()
 
@@ -79,9 +79,14 @@ def _become(told: list[str], folder: str, environment: dict[str, str], seconds: 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv, sys.dont_write_bytecode, tempfile.tempdir = told, "PYTHONDONTWRITEBYTECODE" in environment, None
+    end_after(lambda: runpy.run_path(told[0], run_name="__main__"))
+
+
+def end_after(work: Callable[[], object]) -> NoReturn:
+    """Do it, and what an interpreter does at its end, but for taking a thousand modules apart."""
     code: Any = 0
     try:
-        runpy.run_path(told[0], run_name="__main__")
+        work()
     except SystemExit as end:
         code = end.code or 0
         if not isinstance(code, int):
@@ -90,7 +95,6 @@ def _become(told: list[str], folder: str, environment: dict[str, str], seconds: 
     except BaseException:
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # which is ours to tell mistakes
         code = 1
-    # What an interpreter does at its end, but for taking a thousand modules apart.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -21,13 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.e2e.warm import end_after
 
 PATIENCE = 900.0  # seconds after which a command that has not ended is wrong
 KILLED = -signal.SIGKILL
@@ -173,18 +174,7 @@ def _become(order: dict[str, Any]) -> None:
     LuigiConfigParser._instance = None
     record = os.open(f"{told}/events", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     sys.addaudithook(_Killer(record, order["kill_at"]))
-    try:
-        code = _ACTS[order["act"]](order["words"])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    # What an interpreter does at its end, but for taking a thousand modules apart.
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_after(lambda: sys.exit(_ACTS[order["act"]](order["words"])))
 
 
 class _Killer:

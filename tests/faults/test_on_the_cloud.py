@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from console.standins.bigquery import python_for_bigquery
 from console.standins.cloud import Cloud
+from tests.contracts.implementations import need_bigquery
 from tests.e2e.folder import DAY, Folder, wait_until
 from tests.e2e.test_cloud import CloudFolder
 from tests.faults.cloud_lake import CloudLake
@@ -34,8 +34,7 @@ full = pytest.mark.skipif(not FULL, reason="skipped: it takes minutes; `make tes
 @pytest.fixture(scope="module")
 def team(undisturbed: Folder) -> Folder:
     """Whose logs and files are used."""
-    if python_for_bigquery() is None:
-        pytest.skip("skipped: no Python 3.13")
+    need_bigquery()
     return undisturbed
 
 

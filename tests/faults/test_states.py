@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import shutil
 import tempfile
@@ -18,7 +17,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from console.standins.s3 import S3Server
 from dsp_pipeline.errors import BundleError, ConflictError, NotFoundError
 from dsp_pipeline.receipts import Draft, Receipt
 from dsp_pipeline.registry.pointer import HISTORY, Pointer, pointer_to
@@ -27,8 +25,8 @@ from dsp_pipeline.registry.registry import BundleRegistry
 from dsp_pipeline.storage.base import ObjectStore
 from dsp_pipeline.storage.local import LocalFolder
 from dsp_pipeline.storage.outputs import Outputs
-from dsp_pipeline.storage.s3 import S3Bucket, s3_client
-from tests.contracts.implementations import new_bucket
+from dsp_pipeline.storage.s3 import S3Bucket
+from tests.contracts.implementations import new_bucket, s3_server, s3_test_client
 from tests.faults.staged import Writer
 from tests.faults.tally import FULL, Count
 from tests.registry.bundles import IDENTITY, make_bundle
@@ -36,16 +34,10 @@ from tests.registry.bundles import IDENTITY, make_bundle
 ADDRESS = "ingest/click-0a1b2c/2026-11-18T05"
 
 
-@cache
-def _client() -> Any:
-    """Of an S3 whose listings come in pages as long as S3's: those of five that others want take most of the time."""
-    server = S3Server()
-    atexit.register(server.stop)
-    return s3_client(**S3Server.settings_of(server.url))
-
-
 def _bucket(_: Path) -> S3Bucket:
-    return S3Bucket(new_bucket(_client()), "lake", client=_client)
+    """Its listings come in pages as long as S3's: those of five that others want take most of the time."""
+    server = s3_server(1_000)
+    return S3Bucket(new_bucket(server), "lake", client=s3_test_client(server.url))
 
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {"a folder": LocalFolder, "S3": _bucket}
@@ -255,7 +247,7 @@ def _roll_back(store: ObjectStore) -> None:
 @pytest.mark.parametrize("store", list(STORES))
 def test_no_order_of_steps_and_deaths_breaks_a_promise(store: str, machine: type[_Machine], count: Count) -> None:
     """A receipt names what is whole, and the first stays; a pointer leads to a whole bundle, and no move is lost."""
-    examples = {"a folder": 300 if FULL else 40, "S3": 40 if FULL else 4}[store]
+    examples = {"a folder": 300 if FULL else 40, "S3": 40 if FULL else 6}[store]
     made: dict[str, Any] = {"make_store": staticmethod(STORES[store]), "count": staticmethod(count)}
     run_state_machine_as_test(
         type(machine.__name__, (machine,), made),

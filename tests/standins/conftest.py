@@ -10,17 +10,14 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from console.standins.bigquery import BigQueryServer, python_for_bigquery
-from tests.standins.lake import (
-    connect,
-    make_table,
-)
+from console.standins.bigquery import BigQueryServer
+from tests.contracts.implementations import need_bigquery
+from tests.standins.lake import connect, make_table
 
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    if python_for_bigquery() is None:
-        pytest.skip("the BigQuery stand-in is not installed")
+    need_bigquery()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,10 +78,3 @@ def answer(client: bigquery.Client, sql: str, **changes: Any) -> list[tuple[Any,
 
 def ids(client: bigquery.Client, table: str) -> list[str]:
     return [row[0] for row in answer(client, f"SELECT id FROM `{table}` WHERE at > '2000-01-01' ORDER BY id")]
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

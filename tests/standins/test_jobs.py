@@ -18,19 +18,8 @@ from google.cloud.bigquery_storage_v1 import types as storage_types
 
 from console.standins.bigquery import BigQueryServer
 from console.standins.gcs import GcsServer
-from tests.standins.lake import (
-    HOUR,
-    NOON,
-    PROJECT,
-    connect,
-    ids,
-    load,
-    make_table,
-    parquet,
-    query,
-    rows_of,
-    until,
-)
+from tests.e2e.folder import wait_until
+from tests.standins.lake import HOUR, NOON, PROJECT, connect, ids, load, make_table, parquet, query, rows_of
 
 
 def test_an_id_is_taken_once(client: bigquery.Client) -> None:
@@ -74,14 +63,14 @@ def test_a_running_query_can_be_cancelled(client: bigquery.Client) -> None:
     job = client.query(ENDLESS, job_retry=None)
     assert not job.done()
     job.cancel()
-    until(job.done)
+    wait_until(job.done, "the end of the job", 20)
     assert job.error_result["reason"] == "stopped"
 
 
 def test_a_job_ends_when_its_time_is_up(client: bigquery.Client) -> None:
     """A time limit of the job's configuration is kept."""
     job = query(client, ENDLESS, job_timeout_ms=200)
-    until(job.done)
+    wait_until(job.done, "the end of the job", 20)
     assert job.error_result["reason"] == "stopped"
 
 

@@ -12,16 +12,8 @@ from console.standins import processes
 from console.standins.bigquery import BigQueryServer
 from console.standins.cloud import Cloud
 from dsp_pipeline.processes import alive
-from tests.standins.lake import (
-    NOON,
-    PROJECT,
-    connect,
-    ids,
-    load,
-    make_table,
-    rows_of,
-    until,
-)
+from tests.e2e.folder import wait_until
+from tests.standins.lake import NOON, PROJECT, connect, ids, load, make_table, rows_of
 
 
 def test_tables_stay_in_the_folder(installed: None, tmp_path: Path) -> None:
@@ -63,7 +55,7 @@ def test_a_server_does_not_outlive_a_process_that_was_killed(tmp_path: Path) -> 
     log = tmp_path / "log"
     subprocess.run([sys.executable, "-c", STARTS_AND_DIES, log], check=False)
     server = int(log.read_text())
-    until(lambda: not alive(server))
+    wait_until(lambda: not alive(server), "the end of the server", 20)
 
 
 def test_a_server_that_does_not_start_tells_its_log(tmp_path: Path) -> None:

@@ -9,17 +9,7 @@ import pytest
 from google.api_core import exceptions as api
 from google.cloud import bigquery
 
-from tests.standins.lake import (
-    HOUR,
-    NOON,
-    PROJECT,
-    answer,
-    ids,
-    load,
-    make_table,
-    query,
-    rows_of,
-)
+from tests.standins.lake import HOUR, NOON, PROJECT, answer, ids, load, make_table, query, rows_of
 
 
 def test_a_query_replaces_just_its_partition(client: bigquery.Client) -> None:

@@ -12,18 +12,7 @@ import pytest
 from google.api_core import exceptions as api
 from google.cloud import bigquery
 
-from tests.standins.lake import (
-    ARROW,
-    HOUR,
-    NOON,
-    PROJECT,
-    answer,
-    ids,
-    load,
-    make_table,
-    parquet,
-    rows_of,
-)
+from tests.standins.lake import ARROW, HOUR, NOON, PROJECT, answer, ids, load, make_table, parquet, rows_of
 
 
 def test_a_table_keeps_what_it_was_made_with(client: bigquery.Client) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 from dsp_pipeline.storage.s3 import S3Bucket
 from tests.contracts.implementations import s3_server, s3_test_client
-from tests.faults.proxy import (
-    Answer,
-)
+from tests.faults.proxy import Answer
 
 MIB = 1 << 20
 CONTENT = os.urandom(MIB)

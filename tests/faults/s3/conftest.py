@@ -12,9 +12,7 @@ from botocore.config import Config
 from console.standins.s3 import S3Server
 from dsp_pipeline.storage.s3 import S3Bucket, s3_client
 from tests.contracts.implementations import new_bucket, s3_server, s3_test_client
-from tests.faults.proxy import (
-    FaultProxy,
-)
+from tests.faults.proxy import FaultProxy
 from tests.faults.s3.acts import CONTENT, MIB, SECRET
 
 

@@ -15,13 +15,7 @@ from dsp_pipeline.errors import StorageError
 from dsp_pipeline.events.lines import LineReader, RawFile
 from dsp_pipeline.storage.s3 import S3Bucket
 from tests.contracts.implementations import new_bucket
-from tests.faults.proxy import (
-    Answer,
-    CutDownload,
-    Damage,
-    FaultProxy,
-    StallDownload,
-)
+from tests.faults.proxy import Answer, CutDownload, Damage, FaultProxy, StallDownload
 from tests.faults.s3.acts import CONTENT, MIB, read, refusal
 
 

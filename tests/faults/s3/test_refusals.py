@@ -12,10 +12,7 @@ import pytest
 from console.standins.s3 import S3Server
 from dsp_pipeline.errors import NotFoundError, StorageError
 from dsp_pipeline.storage.s3 import S3Bucket, s3_client
-from tests.faults.proxy import (
-    Answer,
-    FaultProxy,
-)
+from tests.faults.proxy import Answer, FaultProxy
 from tests.faults.s3.acts import ACTS, CONTENT, MIB, SECRET, refusal
 
 KMS = "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: kms:GenerateDataKey on this resource"

@@ -8,11 +8,7 @@ import pytest
 
 from dsp_pipeline.errors import StorageError
 from dsp_pipeline.storage.s3 import S3Bucket
-from tests.faults.proxy import (
-    Delay,
-    FaultProxy,
-    Silence,
-)
+from tests.faults.proxy import Delay, FaultProxy, Silence
 from tests.faults.s3.acts import ACTS, INTERNAL, SLOW_DOWN, read, refusal
 
 

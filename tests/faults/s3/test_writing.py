@@ -9,12 +9,7 @@ import pytest
 
 from dsp_pipeline.errors import ConflictError, StorageError
 from dsp_pipeline.storage.s3 import S3Bucket
-from tests.faults.proxy import (
-    Answer,
-    CutUpload,
-    FaultProxy,
-    LoseAnswer,
-)
+from tests.faults.proxy import Answer, CutUpload, FaultProxy, LoseAnswer
 from tests.faults.s3.acts import CONTENT, INTERNAL, MIB, keys, parts_left, read, refusal
 
 
