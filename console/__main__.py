@@ -43,6 +43,8 @@ def main(argv: list[str]) -> int:
         if command == "ui":
             address = luigid.start()
             print(f"luigid is at {address}")
+            if not address.endswith(f":{luigid.luigis_port()}"):
+                print(f"luigi looks elsewhere, so tell it: luigi --module tasks … --scheduler-url {address}")
             webbrowser.open(address)
             return 0
         print("luigid ended." if luigid.stop() else "luigid was not running.")

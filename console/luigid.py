@@ -26,6 +26,11 @@ _HOST = "127.0.0.1"
 _PATIENCE = 30.0  # seconds
 
 
+def luigis_port() -> int:
+    """Where tasks look for luigid if nobody tells them where it is."""
+    return int(luigi.configuration.get_config().getint("core", "scheduler-port", 8082))
+
+
 def start() -> str:
     """The address of the running luigid; one is started if none is. Luigi's own port, or a free one if it is taken."""
     note = _running()
@@ -120,8 +125,7 @@ def _answers(port: int) -> bool:
 
 
 def _free_port() -> int:
-    usual = luigi.configuration.get_config().getint("core", "scheduler-port", 8082)
-    for port in (usual, 0):
+    for port in (luigis_port(), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _VERSION = re.compile(r"[0-9a-f]{4,12}")
-_HOUR = re.compile(r"\d{4}-\d\d-\d\dT\d\d")
+_DAY, _HOUR = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d")
 _NAMED = 8  # versions, or days, that a message names
 TABLE, MODEL, STEP = "table", "model", "step"
 
@@ -75,10 +75,10 @@ def resolve(text: str, scratch: Path) -> Reference:
 
     UnknownNameError, or a sentence with the versions or the days that there are, if that is not there.
     """
-    whose, slash, partition = text.rpartition("/")
+    whose, _, partition = text.rpartition("/")
     name, at, begins = whose.partition("@")
-    if not (slash and name and partition):
-        raise DspError(f"{text!r} names no output; write NAME/DAY or NAME@VERSION/DAY, as click_rate/2026-11-21.")
+    if not (name and _DAY.match(partition)):
+        raise DspError(f"{text!r} has no day; write NAME/DAY or NAME@VERSION/DAY, as click_rate/2026-11-21.")
     kind = _kind(name)
     if kind == TABLE and bool(_HOUR.fullmatch(partition)) != (name in EVENTS):
         example = f"an hour, as {name}/2026-11-21T05" if name in EVENTS else f"a day, as {name}/2026-11-21"

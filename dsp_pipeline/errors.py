@@ -49,7 +49,7 @@ class UnknownNameError(DspError):
     """Nothing has this name; the message lists what is near, or all there is."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
+        names = sorted(one for one in known if one != name)  # of another kind, where it is among them
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
             cure = f"did you mean {' or '.join(near)}?"

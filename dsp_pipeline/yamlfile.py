@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,25 @@ class Block(dict[str, Any]):
         if value is default:
             return value
         if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
-            raise self.problem(f"`{key}` is {value!r}; it is {what}.", key)
+            raise self.problem(f"`{key}` is {value!r}; it is {what}{_as_number(value, type_)}.", key)
         return value
+
+
+def _as_number(value: Any, type_: type | tuple[type, ...]) -> str:
+    """What to write for a number such as 1e-1, which YAML reads as a text."""
+    if not isinstance(value, str) or float not in (type_ if isinstance(type_, tuple) else (type_,)):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    return f", and YAML takes {value} for a text: write {number}" if isfinite(number) else ""
+
+
+def _indent(text: str, line: int) -> str:
+    """What the line, counted from 1, begins with; empty at the end of the file."""
+    of = text.splitlines()[line - 1 : line] or [""]
+    return of[0][: len(of[0]) - len(of[0].lstrip())]
 
 
 def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
@@ -63,7 +81,9 @@ def read_yaml(path: Path, error: type[DefinitionError]) -> Block:
             loader.dispose()
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else None
-        raise error(path, line, f"not YAML: {problem.problem or problem.context}.") from None
+        tab = line and "\t" in _indent(text, line)
+        cure = "; it is indented with a tab: write spaces" if tab else ""
+        raise error(path, line, f"not YAML: {problem.problem or problem.context}{cure}.") from None
     except (ValueError, yaml.YAMLError) as problem:  # bytes that are not UTF-8, a 30th of February
         raise error(path, None, f"not YAML: {' '.join(str(problem).split())}.") from None
     except OSError as problem:

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from scheduler import worker
-from tasks import discovery, killed, logs, measuring, notices, patience, stopped
+from tasks import discovery, killed, logs, measuring, notices, parameters, patience, stopped
 
 logs.configure()
+parameters.configure()
 patience.configure()
 killed.configure()
 stopped.configure()

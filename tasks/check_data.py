@@ -102,8 +102,7 @@ class CheckData(StoreTask):
         for result in findings.of(WARNED):
             log.warning("%s of %s: %s", self.table, self.date, sentence(result))
         if findings.of(FAILED):
-            kept = f"refused/{draft.address}.json"
-            platform.store.put(kept, json.dumps(details, indent=1).encode())
+            kept = platform.outputs.refuse(draft.address, "json", json.dumps(details, indent=1).encode())
             raise QualityError(self._told(findings, kept))
         own = platform.windows([Read(self.table, 0, 0)], self.date)[self.table]
         receipt = draft.finish(sum(one.rows for one in receipts(own)), [], details=details)

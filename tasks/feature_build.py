@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 import luigi
 
+from dsp_pipeline.errors import SettingsError
 from dsp_pipeline.events.schema import EVENTS
 from dsp_pipeline.receipts import Draft, Input, Receipt
 from dsp_pipeline.warehouse.base import Slice
@@ -24,6 +25,8 @@ class FeatureBuild(TableTask):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
+        if self.table in EVENTS:
+            raise SettingsError(f"{self.table} is an event, not a table of features/; BigQueryLoad loads its hours.")
         for read in self.platform.catalog.query(self.table).reads:
             self.platform.checks.of(read.table)  # an unknown table, or a wrong file, is told before anything runs
 

@@ -1,16 +1,23 @@
-"""Tasks that luigid believes at work although their worker was killed."""
+"""Tasks whose process was killed: those that luigid believes at work, and why one of this run failed."""
 
 from __future__ import annotations
 
+import logging
 import re
+import signal
 import socket
 from typing import Any
 
+import luigi
 from luigi.worker import Worker
 
 from dsp_pipeline.processes import alive
+from tasks import stopped
+
+log = logging.getLogger("dsp")
 
 _WORKER = re.compile(r"host=(?P<host>[^,]+),.* pid=(?P<pid>\d+)")
+_ENDED_BY = re.compile(r"exit code -(\d+)")
 
 _luigi_enters = Worker.__enter__
 
@@ -37,6 +44,26 @@ def _release(scheduler: Any) -> None:
             )
 
 
+def _died(task: luigi.Task, luigi_says: str) -> None:
+    """Luigi notes it as a detail; but a process that is killed cannot tell of itself why its task failed."""
+    if stopped.asked():
+        return
+    ended_by = _ENDED_BY.search(luigi_says)
+    name = signal.Signals(int(ended_by[1])).name if ended_by else None
+    if name == "SIGKILL":
+        why = "SIGKILL, as the kernel does when memory is short; give it more, or run it with fewer --workers"
+    else:
+        why = name or luigi_says.partition(" unexpectedly with ")[2]
+    log.error("%s failed: its process was ended by %s.", task, why)
+
+
+def _took_too_long(task: luigi.Task, luigi_says: str) -> None:
+    seconds = luigi_says.partition(" timed out after ")[2].partition(" ")[0]
+    log.error("%s failed: it was ended after %s s, which is its worker_timeout, or [worker] timeout.", task, seconds)
+
+
 def configure() -> None:
     """Called when the tasks are imported, which is before luigi makes its worker."""
     Worker.__enter__ = _enters  # type: ignore[method-assign]  # luigi has no other place for it
+    luigi.Task.event_handler(luigi.Event.PROCESS_FAILURE)(_died)
+    luigi.Task.event_handler(luigi.Event.TIMEOUT)(_took_too_long)

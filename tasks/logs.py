@@ -138,7 +138,10 @@ def configure() -> None:
 
 
 def _one_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of what is wrong before luigi runs: by Python's own it ends with 1, and what luigi sees itself with its code."""
     if told_in_a_sentence(error) and not dsp_traceback():
         print(f"error: {sentence(error)}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)
+    if told_in_a_sentence(error):
+        raise SystemExit(_RETCODES["unhandled_exception"])

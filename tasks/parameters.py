@@ -1,12 +1,14 @@
-"""Parameters that refuse what cannot be, in a sentence with the cure."""
+"""Parameters, and a command line, that refuse what cannot be, in a sentence with the cure."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 
 from dsp_pipeline.errors import SettingsError, UnknownNameError
 from dsp_pipeline.events.schema import EVENTS
@@ -25,6 +27,21 @@ def scheduled() -> datetime:
     except ValueError:
         raise SettingsError(f"DSP_SCHEDULED_AT is {given!r}; give a time as 2026-11-22T05:00:00Z, or none.") from None
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+_luigi_builds = CmdlineParser._build_parser
+
+
+def _whole_names(*args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+    """By luigi's own `--dsp-lak` is --dsp-lake, and a slip of the hand is a setting."""
+    parser: argparse.ArgumentParser = _luigi_builds(*args, **kwargs)
+    parser.allow_abbrev = False
+    return parser
+
+
+def configure() -> None:
+    """Called when the tasks are imported, which is before luigi reads its command line in earnest."""
+    CmdlineParser._build_parser = staticmethod(_whole_names)  # type: ignore[method-assign]  # luigi has no other place
 
 
 class EventParameter(luigi.Parameter):

@@ -44,8 +44,7 @@ class S3LogIngest(StoreTask):
             try:
                 decoded.refuse_above(platform.settings.max_rejected_share)
             except TooManyRejectsError as error:
-                kept = f"refused/{draft.address}.jsonl.gz"
-                platform.store.put(kept, outputs["rejected.jsonl.gz"])
+                kept = platform.outputs.refuse(draft.address, "jsonl.gz", outputs["rejected.jsonl.gz"])
                 raise TooManyRejectsError(
                     f"{error}; all of them are in {kept} of the lake: mend the log or the source, "
                     "or raise [dsp] max_rejected_share."

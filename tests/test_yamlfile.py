@@ -42,6 +42,7 @@ def test_every_mapping_knows_the_lines_of_its_keys(tmp_path: Path) -> None:
         ("a: [1\nb: 2\n", 2, "not YAML"),
         ("a: 1\n b: 2\n", 2, "not YAML"),
         ("a: 1\n\tb: 2\n", 2, "not YAML"),
+        ("a:\n\tb: 2\n", 2, "it is indented with a tab: write spaces"),
         ("a: 1\n---\nb: 2\n", 2, "not YAML"),
         ("a: !!python/object:os.system x\n", 1, "not YAML"),
         ("a: !!python/object/apply:os.system [x]\n", None, None),

@@ -19,7 +19,7 @@ from console.workers import options
 from dsp_pipeline.errors import DspError
 from dsp_pipeline.receipts import Receipt
 from tasks.changes import changes, late, named
-from tasks.plan import NO_LOGS, Pending, lines, steps
+from tasks.plan import MISSING, NO_LOGS, Pending, lines, steps
 from tasks.receipt_task import ReceiptTask, lineage
 from tasks.s3_log_ingest import S3LogIngest
 
@@ -99,7 +99,7 @@ def _missing(step: ReceiptTask) -> dict[str, Any]:
             told.append(f"The first of these logs is looked for at {step.platform.settings.raw}/{logs[0].output()}.")
     else:
         told.append("All that it needs is there.")
-    told += _running(step)
+    told += [*_refused(step, pending), *_running(step)]
     if all(able):
         told.append(f"Make it with `luigi --module tasks {_words(step)}`.")
     keep = reasons.cure(step.platform, version) if new else None
@@ -121,6 +121,14 @@ def _kept(keep: reasons.Cure) -> list[str]:
     for name, difference in keep.files.items():
         told += [f"  {name}", *(f"    {line}" for line in difference)]
     return [*told, f"If that makes the same rows, this keeps what is there (docs/versions.md): {keep.line}"]
+
+
+def _refused(step: ReceiptTask, pending: Pending) -> list[str]:
+    """Of the step and of the hours below it: what its last try left for a person to look at."""
+    kept = step.platform.outputs.refused()
+    tried = [one for one, why in pending.found if isinstance(one, S3LogIngest) and why == MISSING]
+    found = {one: kept.get(one.output().address) for one in [*tried, step]}
+    return [f"{one} was refused when it was tried; why is in {key} of the lake." for one, key in found.items() if key]
 
 
 def _running(step: ReceiptTask) -> list[str]:

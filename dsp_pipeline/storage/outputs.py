@@ -81,6 +81,17 @@ class Outputs:
                 return stream
         raise NotFoundError(f"{receipt.address} has no file {name!r}.")
 
+    def refuse(self, address: str, kind: str, content: bytes | Path) -> str:
+        """Keep what a person needs to see why this output was refused. `kind` ends the key, which comes back."""
+        key = f"refused/{address}.{kind}"
+        self._store.put(key, content)
+        return key
+
+    def refused(self) -> dict[str, str]:
+        """The address of each output that was refused lately, and the key of what was kept of it."""
+        keys = [stored.key for stored in self._store.list("refused/")]
+        return {key.removeprefix("refused/").removesuffix(".gz").rpartition(".")[0]: key for key in keys}
+
     def sweep(self, keep: Callable[[str], bool], before: datetime, *, remove: bool) -> Iterator[Swept]:
         """What is not needed. With `remove` each is removed before it is yielded; without it nothing changes.
 

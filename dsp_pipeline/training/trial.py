@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsp_pipeline.code import deciding_versions, reached
-from dsp_pipeline.errors import ModelError, SettingsError, TrainingError
+from dsp_pipeline.errors import ModelError, SettingsError, TrainingError, UnknownNameError
 from dsp_pipeline.fingerprint import Version, compatible
 from dsp_pipeline.training.experiment import DASK, FAIL, Arm, Experiment
 from dsp_pipeline.training.model import Model
@@ -49,7 +49,7 @@ class Days:
 
 @dataclass(frozen=True)
 class Trial:
-    """What TrainModel fits. ModelError if the model wants a column that the table's query does not give.
+    """What TrainModel fits. ModelError if the model wants a column that the table's query does not give, or its key.
 
     `model` is the experiment's with the arm's changes in it. `first_date` is the first day of logs, at which the days
     to train on are cut.
@@ -63,11 +63,19 @@ class Trial:
 
     def __post_init__(self) -> None:
         given = getattr(self.table.definition, "columns", ())
-        missing = [column for column in (*self.model.columns, *self.model.judged_by) if column not in given]
-        if missing:
-            raise ModelError(
-                self.model.file, None, f"it reads {', '.join(missing)}, which {self.table.name}.sql does not give."
-            )
+        for column in (*self.model.columns, *self.model.judged_by):
+            if column not in given:
+                raise self._problem(column, str(UnknownNameError(f"column of {self.table.name}.sql", column, given)))
+        for feature in self.model.features:
+            if self.table.key == (feature.name,):
+                problem = f"feature {feature.name} is the key of {self.table.name}, and no later row has the same value"
+                raise self._problem(feature.name, f"{problem}; remove it.")
+
+    def _problem(self, column: str, text: str) -> ModelError:
+        """An error on the line of the model's file that names the column."""
+        lines = self.model.file.read_text(encoding="utf-8").splitlines()
+        named = (number for number, line in enumerate(lines, 1) if f'"{column}"' in line or f"'{column}'" in line)
+        return ModelError(self.model.file, next(named, None), text)
 
     @cached_property
     def version(self) -> Version:

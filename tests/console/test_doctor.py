@@ -56,6 +56,24 @@ def test_all_is_well(folder: Folder) -> None:
     assert [name for name in folder.files() if not name.startswith(".")] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[dsp\nlake = lake\n", "line: 1 '[dsp"),
+        (b"[dsp]\nlake\n", "[line 2]: 'lake"),
+        (b"[dsp]\nlake = a\nlake = b\n", "[line 3]: option 'lake' in section 'dsp' already exists"),
+        (b"\xff\xfe", "can't decode byte 0xff"),
+    ],
+)
+def test_a_luigi_cfg_that_cannot_be_read_is_told_in_a_sentence(folder: Folder, text: bytes, told: str) -> None:
+    """Whatever the command: luigi reads the file when it is imported."""
+    (folder.path / "luigi.cfg").write_bytes(text)
+    answer = folder.dsp("doctor")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert answer.err.startswith("error: luigi.cfg cannot be read: ")
+    assert told in answer.err.replace("  ", " ")
+
+
 def test_it_goes_on_after_whatever_is_wrong(folder: Folder) -> None:
     """Each wrong file with its first mistake, raw logs that are nowhere, memory that no machine has."""
     package = folder.path / "package"

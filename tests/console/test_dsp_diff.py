@@ -167,7 +167,8 @@ def test_steps_are_compared(own: Folder) -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("click_rate", ("'click_rate' names no output; write NAME/DAY or NAME@VERSION/DAY",)),
+        ("click_rate", ("'click_rate' has no day; write NAME/DAY or NAME@VERSION/DAY",)),
+        ("click_rate_baseline/control", ("'click_rate_baseline/control' has no day; write NAME/DAY",)),
         (f"click_rte/{DAY}", ("unknown table, event, step or EXPERIMENT/ARM 'click_rte'", "did you mean click_rate")),
         (f"click_rate_baseline/contrl/{DAY}", ("'click_rate_baseline/contrl'", "click_rate_baseline/control")),
         (f"click_rate_baseline/{DAY}", ("'click_rate_baseline'", "click_rate_baseline/control")),

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tasks import HourlyClickRate
 from tasks.settings import platform
 from tests.console.lake import SQL, answer, edited, inside, shortened, unmade
 from tests.e2e.folder import DAY, FIRST, Folder
+from tests.tasks.small import DAYS, arrive, small_folder
 
 HOUR = f"{FIRST}T12"
 
@@ -58,6 +60,21 @@ def test_an_output_that_is_missing_tells_what_it_needs(own: Folder) -> None:
     assert "Make it with" not in behind.out
     said = json.loads(answer(own, "why", "--json", "click_rate", "2026-11-19").out)
     assert said["complete"] is False
+
+
+def test_an_hour_that_was_refused_tells_where_its_lines_are(tmp_path: Path) -> None:
+    """Also where it is only what a table waits for."""
+    folder = small_folder(tmp_path / "work")
+    arrive(folder, DAYS[0], hours=range(24))
+    (log,) = (folder.raw / "click" / str(DAYS[0])).glob("05-*.jsonl.gz")
+    log.write_bytes(gzip.compress(b"nonsense\n" * 20))
+    hour = f"{DAYS[0]}T05"
+    assert folder.luigi("S3LogIngest", "--event", "click", "--hour", hour).code == 30
+    (key,) = (str(one.relative_to(folder.lake)) for one in (folder.lake / "refused").rglob("*.gz"))
+    said = f"S3LogIngest(event=click, hour={hour}) was refused when it was tried; why is in {key} of the lake."
+    for words in (("S3LogIngest", "click", hour), ("BigQueryLoad", "click", hour)):
+        assert said in folder.dsp("why", *words).out
+    assert "refused" not in folder.dsp("why", "S3LogIngest", "click", f"{DAYS[0]}T06").out
 
 
 def test_an_hour_with_a_late_file_is_stale(own: Folder) -> None:

@@ -86,15 +86,16 @@ def end_after(work: Callable[[], object]) -> NoReturn:
     """Do it, and what an interpreter does at its end, but for taking a thousand modules apart."""
     code: Any = 0
     try:
-        work()
+        try:
+            work()
+        except Exception:
+            code = 1
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # which is ours to tell mistakes
     except SystemExit as end:
         code = end.code or 0
         if not isinstance(code, int):
             sys.stderr.write(f"{code}\n")
             code = 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # which is ours to tell mistakes
-        code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

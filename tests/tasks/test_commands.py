@@ -45,7 +45,8 @@ def assert_told(done: Done, code: int, *parts: str) -> None:
         (("Restate", "--date", "2026-11-16"), 40, ("before the first day of logs",)),
         (("S3LogIngest", "--event", "click", "--hour", "2026-11-16T00"), 40, ("before the first day of logs",)),
         (("DailyPipeline",), 40, ("DailyPipeline needs --date",)),
-        (("DailyPipelin", "--date", DAY), 1, ("unknown task 'DailyPipelin'", "did you mean DailyPipeline?")),
+        (("DailyPipelin", "--date", DAY), 40, ("unknown task 'DailyPipelin'", "did you mean DailyPipeline?")),
+        (("FeatureBuild", "--table", "click", "--date", DAY), 40, ("click is an event", "BigQueryLoad")),
         (("FeatureBuild", "--table", "click_rte", "--date", DAY), 40, ("unknown table 'click_rte'", "click_rate")),
         ((*TRAIN[:2], "click_rate_basline", *TRAIN[3:]), 40, ("unknown experiment", "click_rate_baseline")),
         ((*TRAIN, "--arm", "deep"), 40, ("unknown arm 'deep'", "did you mean deeper?")),
@@ -61,6 +62,13 @@ def test_a_wrong_word_is_told_in_one_sentence(
 ) -> None:
     """What is mistyped is named, what is near is offered, and nothing is written."""
     assert_told(folder.luigi(*words), code, *parts)
+    assert not folder.files()
+
+
+def test_the_name_of_an_option_is_written_out(folder: Folder) -> None:
+    """What only begins like one is a slip of the hand, not a setting."""
+    done = folder.luigi("DailyPipeline", "--date", DAY, "--dsp-lak", "elsewhere")
+    assert (done.code, "unrecognized arguments: --dsp-lak elsewhere" in done.text) == (2, True), done.text
     assert not folder.files()
 
 
@@ -84,7 +92,7 @@ def test_without_luigi_cfg_there_is_a_sentence_too(folder: Folder) -> None:
     assert_told(folder.luigi(*INGEST, *options), 30, "1 of 1 lines")
 
 
-SQL = "features/campaign_daily.sql"
+SQL, MODEL = "features/campaign_daily.sql", "models/click_rate.py"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,8 @@ SQL = "features/campaign_daily.sql"
         ("events/sources/simulator.yaml", "      won_at:", "      one_at:", ("simulator.yaml:", "one_at")),
         ("models/click_rate.py", "model = Model(", "model = Modle(", ("click_rate.py", "Modle")),
         ("models/click_rate.py", "model = Model(", "model = Model((", ("click_rate.py",)),
-        ("models/click_rate.py", 'number("position")', 'number("positon")', ("click_rate.py", "positon")),
+        (MODEL, 'number("position")', 'number("positon")', (f"{MODEL}:11", "'positon'", "did you mean position")),
+        (MODEL, 'number("position")', 'category("impression_id")', (f"{MODEL}:11", "impression_id is the key")),
     ],
 )
 def test_a_mistake_of_the_team_is_told_with_its_file(

@@ -251,7 +251,7 @@ WRONG = {
 def test_a_wrong_file_in_tasks_is_told_when_they_are_imported(
     folder: StepsFolder, case: str, words: tuple[str, ...]
 ) -> None:
-    """One sentence with file and line, no traceback, and an exit code that is not 0; whatever was to be run."""
+    """One sentence with file and line, no traceback, and the code of a wrong file; whatever was to be run."""
     name, text, sentence = WRONG[case]
     file = folder.tasks / f"{name}.py"
     file.write_text(f'{HEAD}@step(reads="click [0, 0]")\n{text}\n')
@@ -262,7 +262,7 @@ def test_a_wrong_file_in_tasks_is_told_when_they_are_imported(
             done = folder.python(*words[1:]) if case == "of itself" else folder.code(words[-1])
     finally:
         file.unlink()
-    assert done.code != 0
+    assert done.code == 40
     assert "Traceback" not in done.text, done.text
     (error,) = done.errors
     assert f"tasks/{name}.py:{LINE + 1}: " in error

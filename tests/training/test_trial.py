@@ -64,6 +64,7 @@ class Files:
 
 class _Columns:
     columns = ("clicked", "hour_of_day")
+    key = ("impression_id",)
 
 
 def edit(path: Path, old: str, new: str) -> None:
