@@ -61,7 +61,7 @@ class LocalFolder:
     def list(self, prefix: str) -> Iterator[Stored]:
         folder, slash, _ = prefix.rpartition("/")
         found = self._walk(str(self.root / checked(folder) if slash else self.root), folder + slash)
-        yield from sorted((stored for stored in found if stored.key.startswith(prefix)), key=lambda one: one.key)
+        yield from (stored for stored in found if stored.key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         try:
@@ -72,8 +72,9 @@ class LocalFolder:
             raise StorageError(f"{self.root / key} cannot be removed: {error.strerror}.") from error
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Stored]:
+        """In the order of their keys, a folder at a time: of a year of hours not all are held at once."""
         try:
-            entries = list(os.scandir(folder))
+            entries = sorted(os.scandir(folder), key=_place)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -127,6 +128,11 @@ class LocalFolder:
         with open(self.root / _ASIDE / "lock", "a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _place(entry: os.DirEntry[str]) -> str:
+    """What the keys of an entry begin with."""
+    return f"{entry.name}/" if entry.is_dir() else entry.name
 
 
 def is_full(error: OSError) -> bool:
