@@ -179,6 +179,12 @@ def _to(name: str, kind: str | None = None) -> Callable[[Node], Node]:
     return rewrite
 
 
+def _int_div(node: Node) -> Node:
+    """DuckDB's is an operator, sqlglot writes no parentheses: without these DIV(a + b, c) would be a + (b // c)."""
+    left, right = (exp.Paren(this=operand.copy()) for operand in (node.this, node.expression))
+    return exp.Paren(this=exp.IntDiv(this=left, expression=right))
+
+
 REWRITES: dict[type, Callable[[Node], Node]] = {
     **TIME_REWRITES,
     exp.Literal: _literal,
@@ -198,7 +204,7 @@ REWRITES: dict[type, Callable[[Node], Node]] = {
     exp.IgnoreNulls: _array_agg,
     exp.Div: _to("bq_divide"),
     exp.SafeDivide: _to("bq_safe_divide"),
-    exp.IntDiv: lambda node: exp.Paren(this=node.copy()),
+    exp.IntDiv: _int_div,
     exp.Mod: lambda node: exp.Paren(this=node.copy()),
     exp.Ln: _to("bq_ln"),
     exp.Sqrt: _to("bq_sqrt"),

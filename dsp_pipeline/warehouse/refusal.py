@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     import duckdb
 
 _CANDIDATES = re.compile(r"^Candidate (?:bindings|tables): (.+)$", re.MULTILINE)
+# By words of a value that cannot be computed with: what the field writes where there may be such a value.
+_INSTEAD = {"division by zero": "SAFE_DIVIDE", "convert": "SAFE_CAST", " value: ": "SAFE_CAST"}
 
 
 def refusal(error: duckdb.Error, path: Path) -> str:
-    """The first line; where a name is unknown also those that are near, and the file that has it."""
+    """The first line and the file that has it; also what is near an unknown name, and what helps with a value."""
     import duckdb
 
+    if isinstance(error, (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)):
+        said = first_line(error).partition(": ")[2].partition(". Use TRY")[0].rstrip("!.")
+        instead = next((other for words, other in _INSTEAD.items() if words in said.lower()), None)
+        return f"{said}; {f'{instead} gives NULL there, ' if instead else ''}see {path}."
     if not isinstance(error, duckdb.BinderException):
         return first_line(error)
     said = first_line(error).removeprefix("Binder Error: ").rstrip("!.")

@@ -100,9 +100,16 @@ def test_wrong_answers_are_errors(tmp_path: Path, memory: Memory) -> None:
     twice = query_table(tmp_path, "twice", "SELECT 1 AS click_id FROM click")
     with pytest.raises(WarehouseError, match="twice of 2026-11-21 has 3 rows with click_id=1"):
         memory.answer(twice, DAY, slices(twice, click=[PARTITION]))
-    fails = query_table(tmp_path, "fails", "SELECT CAST(click_id AS INT64) AS click_id FROM click")
-    with pytest.raises(WarehouseError, match=r"fails of 2026-11-21 cannot be built: .*c000000"):
-        memory.answer(fails, DAY, slices(fails, click=[PARTITION]))
+    wrong = (
+        ("CAST(click_id AS INT64)", r"bad INT64 value: c000000; SAFE_CAST gives NULL there, see .*/fails_0\.sql\.$"),
+        ("1 / (LENGTH(click_id) - LENGTH(click_id))", r"division by zero; SAFE_DIVIDE gives NULL there, see "),
+        ("DIV(1, LENGTH(click_id) - LENGTH(click_id))", r"Division by zero in expression \(1 // .*\); SAFE_DIVIDE "),
+        ("IF(click_id = 5, 1, 2)", r"Could not convert string 'c000000' to INT64 .*; SAFE_CAST gives NULL there, see "),
+    )
+    for number, (expression, told) in enumerate(wrong):
+        fails = query_table(tmp_path, f"fails_{number}", f"SELECT {expression} AS click_id FROM click")
+        with pytest.raises(WarehouseError, match=rf"^fails_{number} of 2026-11-21 cannot be built: .*{told}"):
+            memory.answer(fails, DAY, slices(fails, click=[PARTITION]))
     body = "WITH ids AS (SELECT click_id FROM click) SELECT click_id, clik_id AS again FROM ids"
     unknown = query_table(tmp_path, "unknown", body)
     told = r'unknown of 2026-11-21 cannot be built: .*"clik_id" not.*did you mean "click_id"\? See .*/unknown\.sql\.$'

@@ -61,7 +61,7 @@ def test_where_luigid_is_must_be_said(image: Image) -> None:
     del image.variables["DSP_SCHEDULER_HOST"]
     done = image.luigi(*COMMAND)
     expected = "error: [core] scheduler_host is not set: luigi.cfg takes it from the variable DSP_SCHEDULER_HOST."
-    assert (done.code, told(done)) == (1, expected)
+    assert (done.code, told(done)) == (40, expected)
 
 
 def test_a_worker_whose_luigid_stays_away_asks_again_and_then_says_so(image: Image) -> None:
