@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import sys
 import time
 import traceback
@@ -18,7 +17,7 @@ from typing import cast
 
 from bench.measure import keep, table
 from bench.page import write_page
-from bench.part import FULL, MODERATE, Figure, Measured, Part, Sizes
+from bench.part import FULL, MODERATE, Figure, Measured, Part
 
 PARTS = ("ingest", "growth", "features", "nothing_to_do", "train", "score", "orchestration", "whole_day")
 MINUTES = tuple(name for name in PARTS if name != "whole_day")  # which takes one each time
@@ -41,7 +40,7 @@ def main() -> None:
         started = time.monotonic()
         print(f"{name} …", flush=True)
         try:
-            found[name] = _measured(name, sizes)
+            found[name] = cast(Part, importlib.import_module(f"bench.{name}")).measure(sizes)
         except Exception as error:  # after an hour, what the other parts found is worth having
             traceback.print_exc()
             failed.append(name)
@@ -53,12 +52,6 @@ def main() -> None:
     print(f"\nkept in {kept} and {write_page(kept.with_suffix('.html'), title, found)}")
     if failed:
         sys.exit(f"error: {', '.join(failed)} failed; what it said stands above.")
-
-
-def _measured(name: str, sizes: Sizes) -> Measured:
-    if importlib.util.find_spec(f"bench.{name}") is None:
-        return Measured([Figure(name, skipped=f"there is no bench/{name}.py")])
-    return cast(Part, importlib.import_module(f"bench.{name}")).measure(sizes)
 
 
 def told(found: dict[str, Measured]) -> str:
