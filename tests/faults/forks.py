@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.e2e.warm import end_after
@@ -199,10 +200,16 @@ def _writes(given: tuple[Any, ...]) -> bool:
 
 
 def _skewed(seconds: float) -> None:
-    """A clock of the system that is off: what time.time() and datetime.now() tell, which is all that we ask."""
+    """A clock of the system that is off: what time.time() and datetime.now() tell, which is all that we ask.
+
+    grpc computes deadlines in Python and keeps them in C, by the system's own clock, so it keeps that one in both.
+    """
     import datetime as module
 
+    from grpc import _channel
+
     true_time, true_ns, true = time.time, time.time_ns, module.datetime
+    vars(_channel)["time"] = SimpleNamespace(**vars(time))
     time.time = lambda: true_time() + seconds
     time.time_ns = lambda: true_ns() + int(seconds * 1e9)
 
@@ -211,8 +218,9 @@ def _skewed(seconds: float) -> None:
         def now(cls, tz: Any = None) -> Any:
             return true.now(tz) + timedelta(seconds=seconds)
 
+    ours = ("console", "dsp_pipeline", "tasks", "targets")
     for name, found in list(sys.modules.items()):
-        if name.startswith(("dsp_pipeline", "tasks", "targets")) and getattr(found, "datetime", None) is true:
+        if name.startswith(ours) and getattr(found, "datetime", None) is true:
             vars(found)["datetime"] = Skewed
 
 
@@ -225,10 +233,11 @@ def _luigi(words: list[str]) -> int:
 
 
 def _janitor(words: list[str]) -> int:
-    """Print what the janitor finds as of tomorrow, a line each; with the word `remove` it is removed."""
+    """Print what the janitor finds tomorrow of all until then, a line each; with the word `remove` it is removed."""
     from console.needed import Household
     from tasks.settings import platform
 
+    _skewed(timedelta(days=1).total_seconds())
     household = Household(platform(), datetime.now(UTC) + timedelta(days=1))
     needed = household.needed()
     assert not needed.doubts, needed.doubts
