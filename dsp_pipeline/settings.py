@@ -80,7 +80,7 @@ class Settings:
     source: str
     first_date: date
     max_rejected_share: float = 0.05
-    memory_limit_mb: int = 300
+    memory_limit_mb: int = 600
     threads: int = 2
     revision: str = ""
     bigquery: BigQuerySettings | None = None

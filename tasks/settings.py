@@ -50,7 +50,7 @@ class dsp(luigi.Config):  # noqa: N801  # luigi takes the name of the section in
     source = luigi.Parameter(description="layout of the raw logs: a file of dsp_pipeline/events/sources/")
     first_date = luigi.DateParameter(description="first day that there are logs of")
     max_rejected_share = luigi.FloatParameter(default=0.05, description="share of bad lines (0 to 1) an hour may have")
-    memory_limit_mb = luigi.IntParameter(default=300, description="memory of the query engine in one task")
+    memory_limit_mb = luigi.IntParameter(default=600, description="memory of the query engine in one task")
     threads = luigi.IntParameter(default=2, description="threads of one task")
     dask_scheduler = luigi.Parameter(
         default="", description="address of the cluster that experiments with `engine: dask` train on"

@@ -31,7 +31,7 @@ from dsp_pipeline.storage.receipts import ReceiptBook
 from dsp_pipeline.storage.sweep import LEFTOVER, Shelves, Swept
 from dsp_pipeline.warehouse.base import DATE_COLUMN, Slice, Table
 from dsp_pipeline.warehouse.fit import BATCH_ROWS, doubled, fitted
-from dsp_pipeline.warehouse.interruptible import interruptible
+from dsp_pipeline.warehouse.interruptible import Answered, interruptible
 from dsp_pipeline.warehouse.nothing import nothing_of
 from dsp_pipeline.warehouse.refusal import refusal
 from dsp_pipeline.warehouse.sampling import Sampling
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class DuckDBWarehouse:
     """A Warehouse in a folder, and a QueryEngine. Safe for many processes of one machine.
 
-    `memory_limit_mb` bounds each query.
+    `memory_limit_mb` bounds each query; what does not fit goes to the disk, half of what is free there at most.
     """
 
     def __init__(self, root: Path, *, memory_limit_mb: int, threads: int) -> None:
@@ -113,7 +113,7 @@ class DuckDBWarehouse:
             return written, twice
 
         try:
-            written, twice = interruptible(connection, made)
+            written, twice = self._answered(made)
         except duckdb.Error as error:
             aside.unlink(missing_ok=True)
             told = refusal(error, table.definition.path)
@@ -151,7 +151,7 @@ class DuckDBWarehouse:
         select = f"SELECT * FROM ({to_duckdb(self._bound(query, inputs))}) WHERE $date::DATE IS NOT NULL"
         connection = self._connection()
         try:
-            answer = interruptible(connection, lambda: connection.sql(select, params={"date": day}).to_arrow_table())
+            answer = self._answered(lambda: connection.sql(select, params={"date": day}).to_arrow_table())
         except duckdb.Error as error:
             raise WarehouseError(f"{query.name} of {day} cannot be answered: {refusal(error, query.path)}") from error
         rows: list[dict[str, Any]] = answer.to_pylist()
@@ -169,6 +169,22 @@ class DuckDBWarehouse:
         for address in touched if remove else ():
             _remove_empty(self.root / "receipts" / address)
             _remove_empty(self.root / "tables" / address)
+
+    def _answered(self, work: Callable[[], Answered]) -> Answered:
+        """What queries answer. Once more on one thread if they need more memory: each pins what it joins and groups."""
+        import duckdb
+
+        connection = self._connection()
+        try:
+            return interruptible(connection, work)
+        except duckdb.OutOfMemoryException:
+            if self._threads == 1:
+                raise
+        connection.execute("SET threads = 1")
+        try:
+            return interruptible(connection, work)
+        finally:
+            connection.execute(f"SET threads = {self._threads}")
 
     def _commit(self, table: Table, partition: str, aside: Path, rows: int, draft: Draft, replace: bool) -> Receipt:
         """Move the file into place, then write the receipt; a loser of the race takes its file back."""

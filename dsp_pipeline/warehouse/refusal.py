@@ -17,13 +17,18 @@ _INSTEAD = {"division by zero": "SAFE_DIVIDE", "convert": "SAFE_CAST", " value: 
 
 
 def refusal(error: duckdb.Error, path: Path) -> str:
-    """The first line and the file that has it; also what is near an unknown name, and what helps with a value."""
+    """The first line and the file that has it; what is near an unknown name, what helps with a value or memory."""
     import duckdb
 
     if isinstance(error, (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)):
         said = first_line(error).partition(": ")[2].partition(". Use TRY")[0].rstrip("!.")
         instead = next((other for words, other in _INSTEAD.items() if words in said.lower()), None)
         return f"{said}; {f'{instead} gives NULL there, ' if instead else ''}see {path}."
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            f"it needs more memory, or disk, than it may have; raise [dsp] memory_limit_mb, make room on the disk, "
+            f"or look for a join in {path} that lacks a condition ({first_line(error)})."
+        )
     if not isinstance(error, duckdb.BinderException):
         return first_line(error)
     said = first_line(error).removeprefix("Binder Error: ").rstrip("!.")

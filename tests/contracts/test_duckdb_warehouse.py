@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from dsp_pipeline.errors import DspError, WarehouseError
+from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
 from tests.contracts.implementations import WAREHOUSES
 from tests.contracts.rows import (
     CLICK,
+    DAY,
     HOUR,
     PARTITION,
     build,
@@ -19,6 +22,7 @@ from tests.contracts.rows import (
     load,
     make_click,
     make_clicks,
+    parquet_of,
     query_table,
     read,
     unfit,
@@ -61,6 +65,37 @@ def test_an_embedded_warehouse_that_cannot_be_written_names_the_folder(tmp_path:
     with pytest.raises(DspError, match=f"{root}/tables/click_v1/.* cannot be written: .*give .dsp. lake a folder"):
         load(WAREHOUSES["DuckDBWarehouse"](root), [])
     assert list((root / ".aside").iterdir()) == []
+
+
+def test_a_query_that_needs_more_memory_than_its_threads_leave_is_answered_on_one(tmp_path: Path) -> None:
+    """One that needs more than there is at all tells what helps."""
+    many = 300_000
+    ids = pa.array([f"{number * 7919 % many:032}" for number in range(many)])
+    at = pa.array([HOUR] * many, pa.timestamp("us", "UTC"))
+    clicks = parquet_of(pa.table({"click_id": ids, "impression_id": ids, "clicked_at": at}))
+    made = "SELECT click_id, MIN(clicked_at) AS clicked_at FROM click GROUP BY click_id"
+    known = "SELECT DISTINCT impression_id FROM click"
+    body = (
+        f"SELECT click.click_id, click.clicked_at, known.impression_id FROM click INNER JOIN ({made}) AS made "
+        "ON click.click_id = made.click_id AND click.clicked_at = made.clicked_at "
+        f"LEFT JOIN ({known}) AS known ON click.click_id = known.impression_id"
+    )
+    table = query_table(tmp_path, "joined", body)
+    slices = {"click": [PARTITION]}
+
+    warehouse = DuckDBWarehouse(tmp_path / "warehouse", memory_limit_mb=80, threads=8)
+    warehouse.load(CLICK, PARTITION, [clicks], draft(CLICK, PARTITION))
+    assert build(warehouse, table, slices=slices).rows == many
+    with pytest.raises(
+        WarehouseError, match=r"it needs more memory, or disk, .*raise \[dsp\] memory_limit_mb.*join in .*joined\.sql"
+    ):
+        build(
+            DuckDBWarehouse(tmp_path / "warehouse", memory_limit_mb=40, threads=8),
+            table,
+            DAY + timedelta(1),
+            slices=slices,
+        )
+    assert list((tmp_path / "warehouse" / ".aside").glob("*.parquet")) == []
 
 
 def test_a_damaged_file_of_an_embedded_warehouse_is_named(tmp_path: Path) -> None:
