@@ -29,7 +29,7 @@ from dsp_pipeline.warehouse.duckdb import DuckDBWarehouse
 
 DATA = Path(".cache/bench/features")
 FIRST, DAYS, TABLE = date(2026, 11, 1), 2, "click_rate"
-THREADS, MEMORY_MB = 2, 300
+THREADS, MEMORY_MB = 2, 600
 
 
 def measure(sizes: Sizes) -> Measured:
